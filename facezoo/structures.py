@@ -1,0 +1,212 @@
+"""The types that flow from a photograph to a metric.
+
+Vocabulary of the shapes: B images, H x W pixels, n faces of one image, G faces per image after
+padding, L landmarks per face, N priors (anchors or points) over all levels, C classes.
+
+Boxes are float32 ``x1, y1, x2, y2`` in pixels, half-open (width = x2 - x1), of the image they go
+with. Landmarks are ``x, y`` in the order: the eye on the image's left, the eye on its right, nose
+tip, mouth corner left, mouth corner right. What is read from files or given to users is NumPy;
+what a network sees is torch. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+NUM_LANDMARKS = 5
+MIRRORED_LANDMARKS = (1, 0, 2, 4, 3)
+"""Order of the five landmarks after a mirror image: the eyes and the mouth corners swap."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photograph with its annotation, in the pixels of ``image``.
+
+    Attributes:
+        image: H x W x 3, uint8, RGB.
+        boxes: n x 4, float32.
+        landmarks: n x L x 2, float32, NaN where unknown.
+        ignore: n, bool; an ignored face is neither taught nor counted.
+        labels: n, int64, class index without a background class.
+        image_id: unique within its data set, such as ``0--Parade/0_Parade_Parade_0_164.jpg``.
+        path: file the image was read from, empty where it was drawn.
+        to_original: 2 x 3, float64, affine map from these pixels to the original photograph's.
+        attributes: n x 6, int8, WIDER FACE's attributes in its order, or None.
+        dropped: faces that transforms removed so far (out of view or too small).
+    """
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    ignore: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    image_id: str
+    path: str = ""
+    to_original: NDArray[np.float64] = field(default_factory=lambda: np.eye(2, 3))
+    attributes: NDArray[np.int8] | None = None
+    dropped: int = 0
+
+    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Sample:
+        """Returns the sample with only the faces of ``keep`` (mask or indices); image unchanged."""
+        return replace(
+            self,
+            boxes=self.boxes[keep],
+            landmarks=self.landmarks[keep],
+            ignore=self.ignore[keep],
+            labels=self.labels[keep],
+            attributes=None if self.attributes is None else self.attributes[keep],
+        )
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a batch teaches, padded to G faces per image, a power of two.
+
+    Attributes:
+        boxes: B x G x 4, float32, zeros where not valid.
+        valid: B x G, bool; False is padding.
+        ignore: B x G, bool.
+        labels: B x G, int64.
+        landmarks: B x G x L x 2, float32, zeros where unknown.
+        landmarks_valid: B x G x L, bool.
+    """
+
+    boxes: Tensor
+    valid: Tensor
+    ignore: Tensor
+    labels: Tensor
+    landmarks: Tensor
+    landmarks_valid: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Targets:
+        """Returns the targets on ``device``."""
+        return Targets(
+            *(
+                getattr(self, name).to(device, non_blocking=non_blocking)
+                for name in self.__dataclass_fields__
+            )
+        )
+
+    def pin_memory(self) -> Targets:
+        """Returns the targets in page-locked memory (the data loader calls this)."""
+        return Targets(*(getattr(self, name).pin_memory() for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one size with their targets.
+
+    Attributes:
+        images: B x 3 x H x W, uint8, RGB.
+        targets: see ``Targets``.
+        ids: the B image ids.
+        maps: B x 2 x 3, float64, affine map of each image to its original photograph.
+        dropped: faces that transforms removed from these images.
+    """
+
+    images: Tensor
+    targets: Targets
+    ids: tuple[str, ...]
+    maps: Tensor
+    dropped: int = 0
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """Returns the batch with images and targets on ``device``; ``maps`` stay on the CPU."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=non_blocking),
+            targets=self.targets.to(device, non_blocking),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Returns the batch in page-locked memory (the data loader calls this)."""
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+
+
+class Grid(NamedTuple):
+    """The priors a head predicts at.
+
+    Attributes:
+        priors: N x 4, float32: centre x, centre y, width, height in pixels (for points, width =
+            height = stride).
+        strides: N, float32, pixels.
+        level_sizes: priors per level, fine to coarse; they sum to N.
+    """
+
+    priors: Tensor
+    strides: Tensor
+    level_sizes: tuple[int, ...]
+
+
+class RawOutputs(NamedTuple):
+    """What a head says before decoding.
+
+    Attributes:
+        logits: B x N x C, one per class, no background column.
+        boxes: B x N x D, encoded; D = 4, or 4 x bins for a distribution.
+        landmarks: B x N x 2L, encoded, or None.
+        quality: B x N (objectness, IoU or centreness logit), or None.
+        grid: the priors the rows belong to.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    landmarks: Tensor | None
+    quality: Tensor | None
+    grid: Grid
+
+
+class LossTerm(NamedTuple):
+    """A part of the loss before its division, so that processes add up before they divide.
+
+    Attributes:
+        total: scalar, the weighted sum.
+        count: scalar, what the sum is to be divided by (positives, images), before clamping to 1.
+    """
+
+    total: Tensor
+    count: Tensor
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces found in one photograph, in its pixels, best score first.
+
+    Attributes:
+        boxes: n x 4, float32.
+        scores: n, float32, 0 to 1.
+        landmarks: n x L x 2, float32, or None where the model gives none.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    landmarks: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Faces:
+        """Returns only the faces of ``keep`` (mask or indices)."""
+        landmarks = None if self.landmarks is None else self.landmarks[keep]
+        return Faces(self.boxes[keep], self.scores[keep], landmarks)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The annotated faces of one photograph, as the evaluators take them.
+
+    Attributes:
+        boxes: n x 4, float64.
+        ignore: n, bool; an ignored face is neither a hit nor a miss.
+    """
+
+    boxes: NDArray[np.float64]
+    ignore: NDArray[np.bool_]

@@ -1,0 +1,201 @@
+"""The keys of a config that no registered part defines, checked as strictly as a part's arguments.
+
+``model``, ``optimizer``, ``schedule`` and each of ``hooks`` are parts: their classes say what they
+take. The sections ``data``, ``train`` and ``evaluation`` are described by dataclasses; what a file
+leaves out of them is filled in, so that a config always says all of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from facezoo.config_yaml import Node, Origin, from_plain, join, to_plain
+from facezoo.errors import ConfigError
+from facezoo.signatures import buildable, check_value, did_you_mean, members, missing, signature_of
+
+PARTS = ("model", "optimizer", "schedule")
+DEFAULT = Origin("default")
+_TRAIN_SETTINGS = "facezoo.engine.settings:TrainSettings"
+"""The engine's own dataclass, imported where a config is checked: it imports no torch."""
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Where the images of one split come from and what is done to them.
+
+    Attributes:
+        dataset: a part of DATASETS.
+        transforms: parts of TRANSFORMS, in order.
+    """
+
+    dataset: Any
+    transforms: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The section ``data``.
+
+    Attributes:
+        root: folder of the photographs; a data set that leaves out its ``root`` gets it.
+        image_size: side of the square images that are trained on, in pixels; a data set or
+            transform that leaves out its ``image_size`` gets it.
+        batch_size: images per update of the weights, over all processes.
+        workers: processes that read images; 0 reads them in the process that trains.
+        train: what is trained on.
+        val: what is validated on, or None.
+    """
+
+    root: str | None = None
+    image_size: int | None = None
+    batch_size: int = 16
+    workers: int = 0
+    train: SplitSettings | None = None
+    val: SplitSettings | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("image_size", 1), ("batch_size", 1), ("workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"data.{name} is {value}; give {least} or more")
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """The section ``evaluation``.
+
+    Attributes:
+        protocol: the scale at which faces are looked for, by name or as ``{long: 640}``.
+        score_thresh: lowest score of a face.
+        nms_thresh: IoU above which the worse of two faces is dropped.
+        evaluators: parts of EVALUATORS.
+    """
+
+    protocol: str | dict[str, Any] = "original"
+    score_thresh: float = 0.02
+    nms_thresh: float = 0.4
+    evaluators: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("score_thresh", "nms_thresh"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"evaluation.{name} is {value}; give a number from 0 to 1")
+
+
+def sections() -> dict[str, type]:
+    """Returns the dataclass of each section."""
+    module, _, name = _TRAIN_SETTINGS.partition(":")
+    train_settings = getattr(importlib.import_module(module), name)
+    return {"data": DataSettings, "train": train_settings, "evaluation": EvaluationSettings}
+
+
+def top_level_keys() -> list[str]:
+    """Returns the keys of a config, the same in every file."""
+    return ["model", "data", "optimizer", "schedule", "train", "hooks", "evaluation", "imports"]
+
+
+def fill_defaults(tree: Node) -> None:
+    """Adds to a config what it leaves out of its sections, and puts the sections in one order.
+
+    Parts keep their own defaults.
+    """
+    tree.value.setdefault("imports", Node([], DEFAULT))
+    tree.value.setdefault("hooks", Node({}, DEFAULT))
+    for name, settings in sections().items():
+        section = tree.value.setdefault(name, Node({}, DEFAULT))
+        if not isinstance(section.value, dict):
+            continue
+        for one in dataclasses.fields(settings):
+            default: Any
+            if one.default is not dataclasses.MISSING:
+                default = one.default
+            elif one.default_factory is not dataclasses.MISSING:
+                default = one.default_factory()
+            else:
+                continue
+            section.value.setdefault(one.name, from_plain(default, DEFAULT))
+    order = [*top_level_keys(), *tree.value]
+    tree.value = {key: tree.value[key] for key in dict.fromkeys(order) if key in tree.value}
+
+
+def check_tree(tree: Node) -> list[str]:
+    """Returns a sentence for each key or value, outside of the parts, that cannot be."""
+    known = top_level_keys()
+    problems = [
+        f"{key}: there is no such section{did_you_mean(key, known)}; "
+        f"a config has {', '.join(known)}{place(node)}"
+        for key, node in tree.value.items()
+        if key not in known
+    ]
+    for key in PARTS:
+        node = tree.value.get(key)
+        if node is not None and node.value is not None and not isinstance(node.value, dict):
+            problems.append(f"{key}: takes a mapping with a 'type'{place(node)}")
+    if not isinstance(tree.value["hooks"].value, dict):
+        problems.append(f"hooks: takes a mapping from names to hooks{place(tree.value['hooks'])}")
+    problems += _module_complaints(tree.value["imports"])
+    for key, settings in sections().items():
+        problems += _check_section(tree.value[key], settings, key, tree)
+    return problems
+
+
+def place(node: Node | None) -> str:
+    """Returns `` (file:line)`` of a node, or nothing where it has no origin."""
+    return f" ({node.origin})" if node is not None and str(node.origin) else ""
+
+
+def located(sentence: str, tree: Node) -> str:
+    """Returns a sentence that begins with a dotted path, with the place of that value added."""
+    node = tree
+    for step in sentence.split(" ", 1)[0].rstrip(":").split("."):
+        found = node.child(step)
+        if found is None:
+            break
+        node = found[1]
+    return sentence.rstrip(".") + (place(node) if node is not tree else "")
+
+
+def _module_complaints(node: Node) -> list[str]:
+    if not isinstance(node.value, list):
+        return [f"imports: takes a list of modules{place(node)}"]
+    return [
+        f"imports.{index}: takes the name of a module, such as my_package.my_module, "
+        f"not {one.value!r}{place(one)}"
+        for index, one in node.children()
+        if not isinstance(one.value, str)
+        or not all(word.isidentifier() for word in one.value.split("."))
+    ]
+
+
+def _check_section(node: Node, settings: type, path: str, tree: Node) -> list[str]:
+    if not isinstance(node.value, dict):
+        return [f"{path}: takes a mapping{place(node)}"]
+    signature = signature_of(settings)
+    arguments = signature.arguments
+    problems = []
+    for key, child in node.value.items():
+        where = join(path, key)
+        if key not in arguments:
+            problems.append(
+                f"{where}: '{path}' has no key {key!r}{did_you_mean(key, arguments)}; "
+                f"it has {', '.join(arguments)}{place(child)}"
+            )
+            continue
+        hint = arguments[str(key)].hint
+        inner = next((one for one in members(hint) if buildable(one)), None)
+        if inner is not None and child.value is not None:
+            problems += _check_section(child, inner, where, tree)
+        elif complaint := check_value(to_plain(child), hint)[1]:
+            problems.append(f"{where}: {complaint}{place(child)}")
+    for name in missing(node.value, signature):
+        problems.append(f"{path}: {name!r} is missing{place(node)}")
+    if not problems:
+        try:
+            settings(**to_plain(node))
+        except ConfigError as error:
+            problems += [located(sentence, tree) for sentence in error.problems]
+    return problems

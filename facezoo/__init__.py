@@ -1,0 +1,124 @@
+"""facezoo: a model zoo and training library for face detection.
+
+Every public name is imported on first use, so that ``import facezoo`` alone is light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "facezoo.builder": ("build", "build_model", "check_config"),
+    "facezoo.config": ("Config", "load_config"),
+    "facezoo.engine.evaluate": ("evaluate",),
+    "facezoo.engine.run": ("train",),
+    "facezoo.errors": ("CheckpointError", "ConfigError", "DataError", "FacezooError"),
+    "facezoo.inference.detector": ("Detector",),
+    "facezoo.registry": (
+        "ASSIGNERS",
+        "BACKBONES",
+        "DATASETS",
+        "DETECTORS",
+        "EVALUATORS",
+        "HEADS",
+        "HOOKS",
+        "LOSSES",
+        "NECKS",
+        "OPTIMIZERS",
+        "SCHEDULES",
+        "TRANSFORMS",
+    ),
+    "facezoo.structures": (
+        "Batch",
+        "Faces",
+        "Grid",
+        "LossTerm",
+        "RawOutputs",
+        "Sample",
+        "Targets",
+        "Truth",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+if TYPE_CHECKING:
+    from facezoo.builder import build, build_model, check_config
+    from facezoo.config import Config, load_config
+    from facezoo.engine.evaluate import evaluate
+    from facezoo.engine.run import train
+    from facezoo.errors import CheckpointError, ConfigError, DataError, FacezooError
+    from facezoo.inference.detector import Detector
+    from facezoo.registry import (
+        ASSIGNERS,
+        BACKBONES,
+        DATASETS,
+        DETECTORS,
+        EVALUATORS,
+        HEADS,
+        HOOKS,
+        LOSSES,
+        NECKS,
+        OPTIMIZERS,
+        SCHEDULES,
+        TRANSFORMS,
+    )
+    from facezoo.structures import (
+        Batch,
+        Faces,
+        Grid,
+        LossTerm,
+        RawOutputs,
+        Sample,
+        Targets,
+        Truth,
+    )
+
+__all__ = [
+    "ASSIGNERS",
+    "BACKBONES",
+    "DATASETS",
+    "DETECTORS",
+    "EVALUATORS",
+    "HEADS",
+    "HOOKS",
+    "LOSSES",
+    "NECKS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "TRANSFORMS",
+    "Batch",
+    "CheckpointError",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "Detector",
+    "Faces",
+    "FacezooError",
+    "Grid",
+    "LossTerm",
+    "RawOutputs",
+    "Sample",
+    "Targets",
+    "Truth",
+    "build",
+    "build_model",
+    "check_config",
+    "evaluate",
+    "load_config",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'facezoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ all.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -160,13 +161,14 @@ class Builder:
             return part(**values)
         except ConfigError as error:
             for sentence in error.problems:
-                self.complain(path, sentence)
+                self.complain(_blamed(sentence, values, label, path), sentence)
         except FacezooError as error:
             if not self.tolerant:
                 raise
             self.complain(path, str(error))
         except refusals as error:
-            self.complain(path, f"{label} refuses its arguments: {error}")
+            sentence = f"{label} refuses its arguments: {error}"
+            self.complain(_blamed(str(error), values, label, path), sentence)
         return UNBUILT
 
     def _value(
@@ -253,6 +255,15 @@ class Builder:
     def _file(self, path: str) -> str:
         """Returns the file that a value was written in, or nothing where it was none."""
         return self.config.origin(path).rpartition(":")[0] if self.config else ""
+
+
+def _blamed(sentence: str, values: Mapping[str, Any], label: str, path: str) -> str:
+    """Returns the path of the argument that a class names in its own complaint, else ``path``."""
+    words = [sentence.split(" ", 1)[0], *re.findall(r"'([\w.]+)'", sentence)]
+    arguments = [word for word in words if word in values]
+    if arguments:
+        return join(path, arguments[0])
+    return join(path, "type") if any(label.endswith(f".{word}") for word in words) else path
 
 
 def publish(part: Any, context: dict[str, Any]) -> None:

@@ -109,7 +109,9 @@ class Family(Transform):
     def __init__(self, name: str, p: float = 1.0, **arguments: Any) -> None:
         super().__init__(p)
         if "typo" in arguments:
-            raise TypeError(f"{name} takes no typo")
+            raise TypeError(f"{name} takes no 'typo'")
+        if name == "Nothing":
+            raise ConfigError("there is no 'Nothing'.")
         self.name, self.arguments = name, arguments
 
 
@@ -122,6 +124,8 @@ class Schedule:
     def __init__(self, warmup: float = 0.0) -> None:
         if warmup > 1:
             raise ConfigError(f"schedule.warmup is {warmup}; give at most 1.")
+        if warmup < 0:
+            raise ConfigError(f"warmup is {warmup}; give at least 0.")
         self.warmup = warmup
 
 
@@ -294,20 +298,22 @@ WRONG = [
     ("model.head.named={a: {type: Los}}", "model.head.named.a.type: LOSSES has no part 'Los'"),
     (
         "model.backbone.channels=[0]",
-        "model.backbone: Backbone refuses its arguments: channels are 1",
+        "model.backbone.channels: Backbone refuses its arguments: channels are 1",
     ),
     ("model=null", "model: this config has no 'model'"),
     ("data.root=gone", "data.train.dataset: gone is not there"),
     ("data.train.dataset.type=Transform", "'Transform' is one of TRANSFORMS"),
     ("data.train.transforms.0.q=1", "data.train.transforms.0.q: Transform has no argument 'q'"),
     ("data.train.transforms=[{type: family.Blur, name: x}]", "has no argument 'name'"),
+    ("data.train.transforms=[{type: family.Blur, typo: 1}]", "0.typo: family.Blur refuses its arg"),
     (
-        "data.train.transforms=[{type: family.Blur, typo: 1}]",
-        "family.Blur refuses its arguments: B",
+        "data.train.transforms=[{type: family.Nothing}]",
+        "transforms.0.type: there is no 'Nothing' (",
     ),
     ("data.train.transforms=[Transform]", "data.train.transforms.0"),
     ("optimizer.lr=fast", "optimizer.lr: Optimizer takes float, not 'fast'"),
     ("schedule.warmup=2", "schedule.warmup is 2.0; give at most 1 (command line)"),
+    ("schedule.warmup=-1", "schedule.warmup: warmup is -1.0; give at least 0 (command line)"),
     ("hooks.ema.decoy=2", "hooks.ema.decoy: Hook has no argument 'decoy' (did you mean 'decay'?)"),
     ("hooks.mine={decay: 1}", "hooks.mine: takes a mapping with a 'type' out of HOOKS"),
     ("evaluation.evaluators.0.sizes=3", "evaluation.evaluators.0.sizes: Evaluator takes list[int]"),

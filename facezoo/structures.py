@@ -139,11 +139,15 @@ class Grid(NamedTuple):
             height = stride).
         strides: N, float32, pixels.
         level_sizes: priors per level, fine to coarse; they sum to N.
+        level_shapes: rows, columns and anchors per cell of each level, whose product is its size:
+            what lets an assigner measure columns and rows apart instead of every prior. Empty
+            where the priors of a level are no such lattice.
     """
 
     priors: Tensor
     strides: Tensor
     level_sizes: tuple[int, ...]
+    level_shapes: tuple[tuple[int, int, int], ...] = ()
 
 
 class RawOutputs(NamedTuple):

@@ -1,0 +1,1 @@
+"""Boxes, IoU, priors, codecs and non-maximum suppression, without anything of networks."""

@@ -1,0 +1,133 @@
+"""Assignment by a threshold of its own for each face."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from facezoo.errors import ConfigError
+from facezoo.geometry.boxes import cxcywh_to_xyxy
+from facezoo.geometry.iou import aligned_iou
+from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims
+from facezoo.models.assigners.overlap import covered_share
+from facezoo.registry import ASSIGNERS
+from facezoo.structures import Grid, Targets
+
+_ROUNDING = 1e-6
+"""Slack of the threshold: candidates of one same IoU must reach their own mean."""
+
+
+@ASSIGNERS.register
+class ATSS(Assigner):
+    """Adaptive training sample selection (Zhang et al. 2020, algorithm 1).
+
+    The candidates of a face are, on each level, the anchors of the ``top_k`` cells nearest to its
+    centre (as in the paper's own code, which takes top_k anchors times anchors per cell). Those
+    are positive whose IoU with the face reaches the mean plus the standard deviation over all its
+    candidates, and whose centre lies inside it. A prior with several such faces belongs to the one
+    with the larger IoU. Equals are settled by lower index. A face that holds no cell's centre gets
+    no prior.
+
+    Memory: about (top_k ln top_k) x levels numbers per face, not one per face and prior.
+
+    Args:
+        top_k: cells per level that a face looks at.
+        ignore_overlap: a background prior is ignored if ignored faces cover this share of it.
+    """
+
+    def __init__(self, top_k: int = 9, ignore_overlap: float = 0.5) -> None:
+        super().__init__()
+        if top_k < 1:
+            raise ConfigError(f"top_k of ATSS is {top_k}: it has to be at least 1.")
+        self.top_k = top_k
+        self.ignore_overlap = ignore_overlap
+
+    def assign(
+        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
+    ) -> Assignment:
+        """See ``Assigner.forward``; ``decoded`` is not looked at.
+
+        Raises:
+            ValueError: the grid does not say the shapes of its levels.
+        """
+        if not grid.level_shapes:
+            raise ValueError("ATSS needs a grid whose level_shapes say its rows and columns")
+        boxes = targets.boxes.float()
+        prior, exists = self._candidates(grid, boxes)
+        priors = grid.priors[prior]  # B x G x K x 4
+        iou = aligned_iou(cxcywh_to_xyxy(priors), boxes.unsqueeze(2))
+        centre = priors[..., :2]
+        inside = (centre > boxes[:, :, None, :2]) & (centre < boxes[:, :, None, 2:])
+
+        threshold = _mean_plus_deviation(iou, exists)
+        taught = (targets.valid & ~targets.ignore).unsqueeze(-1)
+        claims = taught & exists & inside.all(dim=-1) & (iou >= threshold - _ROUNDING)
+        face = torch.arange(boxes.shape[1], device=boxes.device).view(1, -1, 1).expand_as(prior)
+        index = settle_claims(
+            prior.flatten(1),
+            face.flatten(1),
+            iou.flatten(1),
+            claims.flatten(1),
+            grid.priors.shape[0],
+        )
+        covered = covered_share(grid, boxes, targets.valid & targets.ignore)
+        return finish(index, covered, self.ignore_overlap)
+
+    def _candidates(self, grid: Grid, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the candidates B x G x K as priors, and which of them exist."""
+        centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+        priors, exist, first = [], [], 0
+        for size, (rows, columns, anchors) in zip(grid.level_sizes, grid.level_shapes, strict=True):
+            cells = grid.priors[first : first + size].view(rows, columns, anchors, 4)
+            cell, exists = self._nearest_cells(cells[0, :, 0, 0], cells[:, 0, 0, 1], centre)
+            anchor = torch.arange(anchors, device=boxes.device)
+            prior = first + cell.unsqueeze(-1) * anchors + anchor
+            priors.append(prior.flatten(2))
+            exist.append(exists.unsqueeze(-1).expand_as(prior).flatten(2))
+            first += size
+        return torch.cat(priors, dim=-1), torch.cat(exist, dim=-1)
+
+    def _nearest_cells(self, x: Tensor, y: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the ``top_k`` cells nearest to each centre, and which of them exist.
+
+        The cell in the p-th nearest column and the q-th nearest row has at least p q - 1 cells
+        no farther than itself, so only cells with p q <= top_k come into question: 23 for 9.
+
+        Args:
+            x: W, the columns.
+            y: H, the rows.
+            centre: B x G x 2.
+
+        Returns:
+            B x G x top_k: row x W + column, 0 where the level has fewer cells, and bool.
+        """
+        dx, column = _nearest(x, centre[..., 0], self.top_k)
+        dy, row = _nearest(y, centre[..., 1], self.top_k)
+        pairs = [(p, q) for p in range(self.top_k) for q in range(self.top_k // (p + 1))]
+        p, q = (list(part) for part in zip(*pairs, strict=True))
+        distance = dx[..., p] ** 2 + dy[..., q] ** 2
+        cell = row[..., q] * x.shape[0] + column[..., p]
+        # Two stable sorts order by distance, then by index.
+        cell, order = cell.sort(dim=-1, stable=True)
+        distance, nearest = distance.gather(-1, order).sort(dim=-1, stable=True)
+        exists = distance[..., : self.top_k].isfinite()
+        return cell.gather(-1, nearest[..., : self.top_k]) * exists, exists
+
+
+def _nearest(places: Tensor, centre: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Returns distance and index of the ``count`` places nearest to each centre, nearest first.
+
+    Where there are fewer places, the rest is at distance inf.
+    """
+    beyond = places.new_full((count,), torch.inf)
+    distance = (torch.cat([places, beyond]) - centre.unsqueeze(-1)).abs()
+    distance, index = distance.sort(dim=-1, stable=True)
+    return distance[..., :count], index[..., :count]
+
+
+def _mean_plus_deviation(iou: Tensor, exists: Tensor) -> Tensor:
+    """Returns B x G x 1; the deviation is the sample's, as in the paper's code."""
+    count = exists.sum(dim=-1, keepdim=True)
+    mean = (iou * exists).sum(dim=-1, keepdim=True) / count
+    squares = ((iou - mean) ** 2 * exists).sum(dim=-1, keepdim=True)
+    return mean + (squares / (count - 1).clamp(min=1)).sqrt()

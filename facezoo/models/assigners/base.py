@@ -1,0 +1,110 @@
+"""What every assigner is, and what several of them share.
+
+Vocabulary: B images, G faces per image after padding, N priors. A *claim* is a face's wish to own
+a prior; a prior has one face: the claim that is best by the rule's own measure wins, then the
+lower index of the face.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from facezoo.models.losses.base import BACKGROUND, IGNORE
+from facezoo.structures import Grid, Targets
+
+
+class Assignment(NamedTuple):
+    """What each prior is to learn.
+
+    Attributes:
+        index: B x N, int64: the face's index in its image, ``BACKGROUND`` or ``IGNORE``.
+        weight: B x N, float32: factor of the prior in the class loss, 0 where ignored.
+        quality: B x N, float32, target of a quality output, or None where the rule has none.
+    """
+
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    weight: Tensor
+    quality: Tensor | None = None
+
+
+class Assigner(nn.Module):
+    """A rule that gives priors to faces.
+
+    Subclasses write ``assign``; it runs without gradients and outside autocast, in float32.
+    """
+
+    def forward(
+        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None = None
+    ) -> Assignment:
+        """Returns which face each prior is to find.
+
+        Args:
+            grid: the priors.
+            targets: the faces; padding claims nothing, and an ignored face claims nothing but
+                hides what it covers (see ``finish``).
+            decoded: boxes B x N x 4 in pixels and scores B x N, for rules that look at them.
+        """
+        with torch.no_grad(), torch.autocast(targets.boxes.device.type, enabled=False):
+            return self.assign(grid, targets, decoded)
+
+    def assign(
+        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
+    ) -> Assignment:
+        """Returns the assignment; see ``forward``."""
+        raise NotImplementedError
+
+
+def take_faces(values: Tensor, index: Tensor) -> Tensor:
+    """Returns for each prior what its face has.
+
+    Args:
+        values: B x G x ..., one row per face.
+        index: B x N, int64; below 0 where a prior has no face.
+
+    Returns:
+        B x N x ...; where a prior has no face, the row of the first face.
+    """
+    index = index.clamp(min=0)
+    trailing = values.shape[2:]
+    index = index.view(*index.shape, *(1 for _ in trailing)).expand(*index.shape, *trailing)
+    return values.gather(1, index)
+
+
+def settle_claims(prior: Tensor, face: Tensor, measure: Tensor, claims: Tensor, n: int) -> Tensor:
+    """Returns the face that wins each prior: the best measure, then the lower index.
+
+    Args:
+        prior: B x M, int64, the prior of each claim.
+        face: B x M, int64, the face that claims it.
+        measure: B x M, float32, the rule's own measure.
+        claims: B x M, bool; False where there is no claim.
+        n: number of priors.
+
+    Returns:
+        B x n, int64, ``BACKGROUND`` where nobody claims.
+    """
+    batch = prior.shape[0]
+    slot = torch.where(claims, prior, n)  # column n takes what is no claim
+    best = measure.new_full((batch, n + 1), -torch.inf)
+    best = best.scatter_reduce(1, slot, measure, "amax")
+    wins = claims & (measure == best.gather(1, slot))
+    nobody = torch.iinfo(torch.int64).max
+    winner = face.new_full((batch, n + 1), nobody)
+    winner = winner.scatter_reduce(1, slot, torch.where(wins, face, nobody), "amin")[:, :n]
+    return torch.where(winner == nobody, BACKGROUND, winner)
+
+
+def finish(index: Tensor, covered: Tensor, ignore_overlap: float) -> Assignment:
+    """Returns the assignment, with background under ignored faces teaching nothing.
+
+    Args:
+        index: B x N, int64, before ignored faces are looked at.
+        covered: B x N, the share of each prior that ignored faces cover.
+        ignore_overlap: share from which a prior that would be background is ignored.
+    """
+    hidden = (index == BACKGROUND) & (covered >= ignore_overlap)
+    index = torch.where(hidden, IGNORE, index)
+    return Assignment(index, (index != IGNORE).float())

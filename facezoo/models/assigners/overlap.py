@@ -1,0 +1,177 @@
+"""How much the faces of a batch overlap the priors of a grid, without a table of all pairs.
+
+Vocabulary: B images, G faces per image, N priors; a level is a lattice of H rows, W columns and A
+anchors per cell. The intersection of a face and a prior is a width, which depends on column and
+anchor, times a height, which depends on row and anchor. So all pairs of a level are the outer
+product of two small tables, and a face's best prior follows from the tables alone.
+
+IoU is compared in the form r = intersection / (area of one + area of the other), which grows with
+it, IoU = r / (1 - r), and needs one pass less over all pairs.
+
+Memory: one chunk of faces holds two tables of at most ``_CHUNK`` numbers (64 MiB each) at a time,
+however many faces there are. A compiled graph holds none, since the product is fused into the
+search for its maximum, and takes all faces as one chunk.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from facezoo.structures import Grid
+
+_CHUNK = 2**24
+
+
+class Level(NamedTuple):
+    """The lattice of one level.
+
+    Attributes:
+        x1, x2: A x W, the left and right edges of the priors.
+        y1, y2: A x H, their upper and lower edges.
+        area: A, square pixels.
+        first: index of the level's first prior in the grid.
+    """
+
+    x1: Tensor
+    x2: Tensor
+    y1: Tensor
+    y2: Tensor
+    area: Tensor
+    first: int
+
+
+class BestOverlaps(NamedTuple):
+    """The best partner of each prior and of each face, as r (see the module).
+
+    Attributes:
+        prior_r: B x N, overlap of each prior with its best face; 0 where it meets none.
+        prior_face: B x N, int64, that face, the lowest index among equals.
+        face_r: B x G, overlap of each face with its best prior.
+        face_prior: B x G, int64, that prior, the lowest index among equals.
+    """
+
+    prior_r: Tensor
+    prior_face: Tensor
+    face_r: Tensor
+    face_prior: Tensor
+
+
+def r_of_iou(iou: float) -> float:
+    """Returns the r of an IoU."""
+    return iou / (1 + iou)
+
+
+def best_overlaps(grid: Grid, boxes: Tensor, counted: Tensor) -> BestOverlaps:
+    """Returns the best face of each prior and the best prior of each face.
+
+    Args:
+        grid: the priors.
+        boxes: B x G x 4, xyxy, float32.
+        counted: B x G, bool; other faces overlap nothing.
+    """
+    levels = _levels(grid)
+    faces = boxes.shape[1]
+    chunk = _chunk_size(grid, boxes)
+    priors: tuple[Tensor, Tensor] | None = None
+    parts = []
+    for start in range(0, faces, chunk):
+        part = slice(start, start + chunk)
+        r, face, face_r, face_prior = _best_of_chunk(levels, boxes[:, part], counted[:, part])
+        parts.append((face_r, face_prior))
+        face = face + start
+        if priors is not None:
+            better = r > priors[0]  # not >=: among equals the lower index stays
+            face = torch.where(better, face, priors[1])
+            r = torch.where(better, r, priors[0])
+        priors = r, face
+    assert priors is not None
+    face_r, face_prior = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
+    return BestOverlaps(*priors, face_r, face_prior)
+
+
+def covered_share(grid: Grid, boxes: Tensor, counted: Tensor) -> Tensor:
+    """Returns the share of each prior's area that the counted faces cover, B x N.
+
+    Where faces overlap each other, each counts.
+    """
+    levels = _levels(grid)
+    chunk = _chunk_size(grid, boxes)
+    total: Tensor | None = None
+    for start in range(0, boxes.shape[1], chunk):
+        part = slice(start, start + chunk)
+        shares = []
+        for level in levels:
+            width, height, _ = _tables(level, boxes[:, part], counted[:, part])
+            # B x A x H x W as a product of matrices, summed over faces.
+            covered = height.permute(0, 2, 3, 1) @ width.transpose(1, 2)
+            shares.append(_in_grid_order(covered / level.area.view(-1, 1, 1)))
+        share = torch.cat(shares, dim=1)
+        total = share if total is None else total + share
+    assert total is not None
+    return total
+
+
+def _levels(grid: Grid) -> list[Level]:
+    # Priors that are no lattice are one cell with as many anchors.
+    shapes = grid.level_shapes or tuple((1, 1, size) for size in grid.level_sizes)
+    levels, first = [], 0
+    for size, (rows, columns, anchors) in zip(grid.level_sizes, shapes, strict=True):
+        priors = grid.priors[first : first + size].view(rows, columns, anchors, 4)
+        x, _, width, _ = priors[0].transpose(0, 1).unbind(dim=-1)
+        _, y, _, height = priors[:, 0].transpose(0, 1).unbind(dim=-1)
+        area = priors[0, 0, :, 2] * priors[0, 0, :, 3]
+        edges = (x - width / 2, x + width / 2, y - height / 2, y + height / 2)
+        levels.append(Level(*edges, area, first))
+        first += size
+    return levels
+
+
+def _chunk_size(grid: Grid, boxes: Tensor) -> int:
+    batch, faces = boxes.shape[:2]
+    if torch.compiler.is_compiling():
+        return faces
+    return max(1, _CHUNK // (batch * max(grid.level_sizes)))
+
+
+def _tables(level: Level, boxes: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns widths B x G x A x W and heights B x G x A x H of intersections, areas B x G."""
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    area = (x2 - x1) * (y2 - y1)
+    x1, y1, x2, y2 = (edge[:, :, None, None] for edge in (x1, y1, x2, y2))
+    width = (torch.minimum(x2, level.x2) - torch.maximum(x1, level.x1)).clamp(min=0)
+    height = (torch.minimum(y2, level.y2) - torch.maximum(y1, level.y1)).clamp(min=0)
+    return width * counted[:, :, None, None], height, area
+
+
+def _best_of_chunk(
+    levels: list[Level], boxes: Tensor, counted: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    prior_r, prior_face, face_r, face_prior = [], [], [], []
+    for level in levels:
+        width, height, area = _tables(level, boxes, counted)
+        both_areas = area[:, :, None] + level.area
+        r = height.unsqueeze(-1) * width.unsqueeze(-2)  # B x G x A x H x W
+        r /= both_areas[:, :, :, None, None]
+        best, face = r.max(dim=1)
+        prior_r.append(_in_grid_order(best))
+        prior_face.append(_in_grid_order(face))
+
+        widest, column = width.max(dim=-1)
+        highest, row = height.max(dim=-1)
+        anchors, columns = level.x1.shape
+        anchor = torch.arange(anchors, device=boxes.device)
+        face_r.append(highest * widest / both_areas)
+        face_prior.append(level.first + (row * columns + column) * anchors + anchor)
+    all_r = torch.cat(face_r, dim=-1)
+    best_r = all_r.amax(dim=-1, keepdim=True)
+    nowhere = torch.iinfo(torch.int64).max
+    best_prior = torch.where(all_r == best_r, torch.cat(face_prior, dim=-1), nowhere).amin(dim=-1)
+    return torch.cat(prior_r, dim=1), torch.cat(prior_face, dim=1), best_r.squeeze(-1), best_prior
+
+
+def _in_grid_order(values: Tensor) -> Tensor:
+    """Returns B x A x H x W as B x (H W A), the order of the grid."""
+    return values.permute(0, 2, 3, 1).flatten(1)

@@ -8,9 +8,9 @@ product of two small tables, and a face's best prior follows from the tables alo
 IoU is compared in the form r = intersection / (area of one + area of the other), which grows with
 it, IoU = r / (1 - r), and needs one pass less over all pairs.
 
-Memory: one chunk of faces holds two tables of at most ``_CHUNK`` numbers (64 MiB each) at a time,
-however many faces there are. A compiled graph holds none, since the product is fused into the
-search for its maximum, and takes all faces as one chunk.
+Memory: a chunk of faces holds one table of at most ``_CHUNK`` numbers (32 MiB) at a time, however
+many faces there are; larger ones are slower too. A compiled graph takes all faces as one chunk and
+holds no such table, since the product is fused into the search for its maximum.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from facezoo.structures import Grid
 
-_CHUNK = 2**24
+_CHUNK = 2**23
 
 
 class Level(NamedTuple):
@@ -73,15 +73,12 @@ def best_overlaps(grid: Grid, boxes: Tensor, counted: Tensor) -> BestOverlaps:
         counted: B x G, bool; other faces overlap nothing.
     """
     levels = _levels(grid)
-    faces = boxes.shape[1]
-    chunk = _chunk_size(grid, boxes)
     priors: tuple[Tensor, Tensor] | None = None
     parts = []
-    for start in range(0, faces, chunk):
-        part = slice(start, start + chunk)
+    for part in _chunks(grid, boxes):
         r, face, face_r, face_prior = _best_of_chunk(levels, boxes[:, part], counted[:, part])
         parts.append((face_r, face_prior))
-        face = face + start
+        face = face + part.start
         if priors is not None:
             better = r > priors[0]  # not >=: among equals the lower index stays
             face = torch.where(better, face, priors[1])
@@ -98,10 +95,8 @@ def covered_share(grid: Grid, boxes: Tensor, counted: Tensor) -> Tensor:
     Where faces overlap each other, each counts.
     """
     levels = _levels(grid)
-    chunk = _chunk_size(grid, boxes)
     total: Tensor | None = None
-    for start in range(0, boxes.shape[1], chunk):
-        part = slice(start, start + chunk)
+    for part in _chunks(grid, boxes):
         shares = []
         for level in levels:
             width, height, _ = _tables(level, boxes[:, part], counted[:, part])
@@ -129,11 +124,13 @@ def _levels(grid: Grid) -> list[Level]:
     return levels
 
 
-def _chunk_size(grid: Grid, boxes: Tensor) -> int:
-    batch, faces = boxes.shape[:2]
+def _chunks(grid: Grid, boxes: Tensor) -> list[slice]:
+    """Returns the slices of the faces that are looked at together, at least one."""
     if torch.compiler.is_compiling():
-        return faces
-    return max(1, _CHUNK // (batch * max(grid.level_sizes)))
+        return [slice(0, None)]  # counting chunks would compile anew for each number of faces
+    batch, faces = boxes.shape[:2]
+    size = max(1, _CHUNK // (batch * max(grid.level_sizes)))
+    return [slice(start, start + size) for start in range(0, faces, size)]
 
 
 def _tables(level: Level, boxes: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,102 @@
+"""Every network of timm that gives features, by one class."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from facezoo.errors import CheckpointError, ConfigError
+from facezoo.models.backbones.base import Backbone
+from facezoo.registry import BACKBONES
+from facezoo.signatures import did_you_mean
+
+
+@BACKBONES.register("timm")
+class TimmBackbone(Backbone):
+    """A network of timm by its name there, such as ``resnet50`` or ``convnext_tiny``.
+
+    Args:
+        name: as ``timm.list_models(pretrained=True)`` has it.
+        pretrained: timm's ImageNet weights (fetched once, then cached); or a local file of them;
+            or false.
+        strides: the features to return, in pixels per cell, fine to coarse.
+
+    Raises:
+        ConfigError: timm has no such network, or it gives no features of these strides.
+        CheckpointError: the weights cannot be fetched or read.
+    """
+
+    def __init__(
+        self, name: str, pretrained: bool | Path = False, strides: tuple[int, ...] = (8, 16, 32)
+    ) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            known = timm.list_models()
+            raise ConfigError(
+                f"name is {name!r}, a network that timm {timm.__version__} does not have"
+                f"{did_you_mean(name, known)}; timm.list_models() has all names"
+            )
+        self.network = _create(name, pretrained, _indices(name, strides))
+        features: Any = self.network.feature_info
+        self.out_channels = list(features.channels())
+        self.out_strides = list(features.reduction())
+        # Swin and its like give B x H x W x channels.
+        self.channels_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """See ``Backbone.forward``."""
+        features = list(self.network(images))
+        if self.channels_last:
+            features = [feature.permute(0, 3, 1, 2) for feature in features]
+        return features
+
+
+def _indices(name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the places of the strides among a network's features."""
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(name, features_only=True)
+    except (RuntimeError, AttributeError, TypeError, AssertionError) as error:
+        raise ConfigError(f"name is {name!r}, a network that gives no features in timm") from error
+    features: Any = network.feature_info
+    available = list(features.reduction())
+    missing = [stride for stride in strides if stride not in available]
+    if missing or list(strides) != sorted(set(strides)) or not strides:
+        raise ConfigError(
+            f"strides are {list(strides)}: {name} gives {available}, take some of these in "
+            "rising order"
+        )
+    return tuple(available.index(stride) for stride in strides)
+
+
+def _create(name: str, pretrained: bool | Path, indices: tuple[int, ...]) -> nn.Module:
+    options: dict[str, Any] = {"features_only": True, "out_indices": indices}
+    if isinstance(pretrained, Path):
+        if not pretrained.is_file():
+            raise CheckpointError(
+                f"pretrained is {str(pretrained)!r}, and there is no such file; give the path of "
+                f"timm's weights of {name}, or false"
+            )
+        options["pretrained_cfg_overlay"] = {"file": str(pretrained)}
+    # On the meta device there is nothing to put weights into.
+    options["pretrained"] = bool(pretrained) and torch.get_default_device().type != "meta"
+    try:
+        return timm.create_model(name, **options)
+    except (OSError, RuntimeError, LookupError, pickle.UnpicklingError) as error:
+        if not options["pretrained"]:
+            raise
+        if isinstance(pretrained, Path):
+            raise CheckpointError(
+                f"pretrained is {str(pretrained)!r}, which holds no weights of {name} that can be "
+                f"read ({type(error).__name__}); download the file again, or give false"
+            ) from error
+        raise CheckpointError(
+            f"pretrained is true, but the ImageNet weights of {name} are not cached and the hub "
+            "cannot be reached; start without them (model.backbone.pretrained=false), or give a "
+            "local file of them (model.backbone.pretrained=FILE)"
+        ) from error

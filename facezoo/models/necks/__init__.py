@@ -1,0 +1,7 @@
+"""Necks: features of all strides told of each other."""
+
+from facezoo.models.necks.base import Neck
+from facezoo.models.necks.fpn import FPN
+from facezoo.models.necks.ssh import SSH
+
+__all__ = ["FPN", "SSH", "Neck"]

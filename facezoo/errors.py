@@ -6,7 +6,24 @@ The command line prints it on stderr and exits with status 2; `--debug` adds the
 
 from __future__ import annotations
 
+import pickle
+import struct
+import zipfile
 from collections.abc import Sequence
+
+DAMAGED_FILE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What torch raises for a truncated file: whatever the bytes at the break happen to mean."""
 
 
 class FacezooError(Exception):

@@ -22,6 +22,10 @@ class Pixels(nn.Module):
         ConfigError: a deviation is not positive.
     """
 
+    order: Tensor
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         order: Literal["rgb", "bgr"] = "rgb",

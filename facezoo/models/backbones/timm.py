@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from facezoo.errors import CheckpointError, ConfigError
+from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.models.backbones.base import Backbone
 from facezoo.registry import BACKBONES
 from facezoo.signatures import did_you_mean
@@ -87,7 +86,7 @@ def _create(name: str, pretrained: bool | Path, indices: tuple[int, ...]) -> nn.
     options["pretrained"] = bool(pretrained) and torch.get_default_device().type != "meta"
     try:
         return timm.create_model(name, **options)
-    except (OSError, RuntimeError, LookupError, pickle.UnpicklingError) as error:
+    except DAMAGED_FILE as error:
         if not options["pretrained"]:
             raise
         if isinstance(pretrained, Path):

@@ -1,0 +1,56 @@
+"""Public checkpoints under facezoo's names: one module per family, a mapping and nothing more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facezoo.builder import build_model
+from facezoo.config import load_config
+from facezoo.errors import ConfigError
+from facezoo.signatures import did_you_mean
+from facezoo.zoo.converters import biubug6
+from facezoo.zoo.safe_load import check_architecture, load_tensors, save_tensors
+
+FAMILIES = {"biubug6": biubug6}
+
+
+def convert_file(source: Path, family: str, out: Path) -> list[str]:
+    """Writes a public checkpoint as a safetensors file that loads strictly, and returns a report.
+
+    The file carries the config of its model, so that it can stand for the model by itself.
+
+    Args:
+        source: the public checkpoint.
+        family: where it is from, such as ``biubug6``.
+        out: the file to write.
+
+    Raises:
+        ConfigError: there is no such family.
+        CheckpointError: the file cannot be read, or is none of the family's models.
+    """
+    if family not in FAMILIES:
+        raise ConfigError(
+            f"There is no converter {family!r}{did_you_mean(family, FAMILIES)}; there are "
+            f"{', '.join(FAMILIES)}."
+        )
+    tensors, _ = load_tensors(source)
+    converted = FAMILIES[family].convert(tensors, source)
+    config = load_config(converted.config, converted.overrides)
+    model = build_model(config)
+    own = model.state_dict()
+    named = {**_of_the_config(own), **converted.tensors}
+    check_architecture(source, own, named)
+    ordered = {name: named[name].to(own[name].dtype).contiguous() for name in own}
+    save_tensors(out, ordered, {"config": config.to_yaml(), "source": f"{family}: {source.name}"})
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return [
+        f"{len(tensors)} tensors of {source.name} became {len(ordered)} of {converted.config}",
+        f"{sum(value.numel() for value in tensors.values()):,} numbers there, {parameters:,} "
+        f"parameters here, {converted.folded:,} folded",
+        f"written to {out}; try: facezoo detect photo.jpg --model {out} --draw",
+    ]
+
+
+def _of_the_config(own: dict) -> dict:
+    """Returns what a public checkpoint leaves to its code: the preprocessing."""
+    return {name: value for name, value in own.items() if name.startswith("pixels.")}

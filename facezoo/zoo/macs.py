@@ -1,0 +1,61 @@
+"""How much a model computes, in multiplications with addition (MACs)."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
+
+from facezoo.models.detector import FaceDetector
+
+
+def count_macs(model: FaceDetector, side: int = 640) -> int:
+    """Returns the MACs of a forward pass of one square image, without decoding.
+
+    Convolutions, matrix products and interpolation are counted (by fvcore), and a multiplication
+    together with its addition is one.
+
+    Args:
+        model: on any device; its mode is left as it is found.
+        side: height and width of the image in pixels.
+    """
+    device = next(model.parameters()).device
+    image = torch.zeros(1, 3, side, side, dtype=torch.uint8, device=device)
+    training = model.training
+    with _quiet(), torch.no_grad():
+        analysis = FlopCountAnalysis(_TensorsOnly(model).eval(), image)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        macs = int(analysis.total())
+    model.train(training)
+    return macs
+
+
+class _TensorsOnly(nn.Module):
+    """A model whose outputs are tensors alone, as tracing wants them."""
+
+    def __init__(self, model: FaceDetector) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self.model(images)
+        return raw.logits, raw.boxes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps fvcore and the tracer from warning of what a count does not need."""
+    logger = logging.getLogger("fvcore.nn.jit_analysis")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,225 @@
+"""Weights in files: read without executing anything, checked before anything is changed.
+
+Safetensors files are read as they are. Files of torch are read with ``weights_only=True``, which
+refuses everything but plain tensors and containers of them.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from facezoo.errors import DAMAGED_FILE, CheckpointError
+from facezoo.signatures import did_you_mean
+
+NAMED = 5
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""Keys under which public checkpoints keep their weights, beside epoch and optimizer."""
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file, which appears under its name when complete.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        tensors: contiguous, by name.
+        metadata: texts that the file carries.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        save_file(dict(tensors), temporary, {"format": "pt", **metadata})
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Returns the tensors of a file by name, and its metadata; nothing in it is executed.
+
+    Args:
+        path: a safetensors file, or a file of torch with plain tensors; of a training checkpoint
+            the weights are taken, without the ``module.`` of a data-parallel wrapper.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or more than plain tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no weights file {path}; check the path.")
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path)
+    return _load_torch(path), {}
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Puts the weights of a file into a model; names and shapes have to be the model's own.
+
+    Raises:
+        CheckpointError: see ``load_tensors``; or the file is of another architecture, and then the
+            model is as it was.
+    """
+    tensors, _ = load_tensors(path)
+    own = model.state_dict()
+    check_architecture(path, own, tensors)
+    _copy(own, tensors)
+
+
+def init_from(model: nn.Module, source: str) -> list[str]:
+    """Puts what fits of a file into a model, and returns a report, a line per part.
+
+    Names count from the model's top (``backbone.stage1.0.0.weight``); if only one part is asked
+    for they may count from that part too, as in the ImageNet weights of a backbone.
+
+    Args:
+        model: changed in place.
+        source: ``FILE``, or ``FILE:part,part`` for some parts such as ``backbone``.
+
+    Raises:
+        CheckpointError: see ``load_tensors``; or there is no such part, or nothing fits.
+    """
+    file, parts = _split(source)
+    tensors, _ = load_tensors(file)
+    own = model.state_dict()
+    known = [name for name, _ in model.named_children()]
+    for part in parts:
+        if not any(name.startswith(f"{part}.") for name in own):
+            raise CheckpointError(
+                f"{source} names the part {part!r}, which the model does not have"
+                f"{did_you_mean(part, known)}; its parts begin with {', '.join(known)}."
+            )
+    if len(parts) == 1 and not any(name.startswith(f"{parts[0]}.") for name in tensors):
+        tensors = {f"{parts[0]}.{name}": value for name, value in tensors.items()}
+    wanted = {
+        name: value
+        for name, value in own.items()
+        if not parts or any(name.startswith(f"{part}.") for part in parts)
+    }
+    fitting = {
+        name: tensors[name]
+        for name, value in wanted.items()
+        if name in tensors and tensors[name].shape == value.shape
+    }
+    if not fitting:
+        raise CheckpointError(
+            f"Nothing in {file} fits: it has {_some(tensors)}, and the model wants {_some(wanted)}."
+        )
+    _copy(own, fitting)
+    return _report(file, wanted, tensors, fitting)
+
+
+def _report(
+    file: Path, wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], fitting: Iterable[str]
+) -> list[str]:
+    fitting = set(fitting)
+    lines = []
+    for part in dict.fromkeys(name.partition(".")[0] for name in wanted):
+        names = [name for name in wanted if name.partition(".")[0] == part]
+        loaded = sum(name in fitting for name in names)
+        lines.append(f"{part}: {loaded} of {len(names)} tensors from {file}")
+    absent = [name for name in wanted if name not in tensors]
+    shapes = [name for name in wanted if name in tensors and name not in fitting]
+    unused = [name for name in tensors if name not in wanted]
+    for label, names in (
+        ("not in the file, left as they were", absent),
+        ("of another shape, left as they were", shapes),
+        ("in the file, not used", unused),
+    ):
+        if names:
+            lines.append(f"{label}: {_some(names)}")
+    return lines
+
+
+def _split(source: str) -> tuple[Path, list[str]]:
+    """Returns file and parts; a colon that belongs to an existing path or a drive stays in it."""
+    file, colon, parts = source.rpartition(":")
+    if Path(source).exists() or not colon or len(file) < 2:
+        return Path(source), []
+    return Path(file), [part.strip() for part in parts.split(",") if part.strip()]
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or no safetensors file ({error}); copy or download it again."
+        ) from error
+
+
+def _load_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except DAMAGED_FILE as error:
+        if isinstance(error, pickle.UnpicklingError) and "weights only" in str(error).lower():
+            raise CheckpointError(
+                f"{path} is a pickle that holds more than plain tensors, and reading it could "
+                "execute code: it was refused; save its state_dict alone, or use safetensors."
+            ) from error
+        raise CheckpointError(
+            f"{path} is truncated or no weights file of torch; copy or download it again."
+        ) from error
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not tensors by name.")
+    tensors = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{path} holds no tensors by name, but {_some(loaded)}.")
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
+
+
+def check_architecture(
+    path: Path, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Compares the tensors of a file with those of a model, by name and shape.
+
+    Raises:
+        CheckpointError: they differ; it names the first few.
+    """
+    absent = [name for name in own if name not in tensors]
+    unknown = [name for name in tensors if name not in own]
+    shapes = [
+        f"{name} ({list(tensors[name].shape)} there, {list(own[name].shape)} here)"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    found = [
+        f"{label}: {_some(names)}"
+        for label, names in (
+            ("not in the file", absent),
+            ("not in the model", unknown),
+            ("of another shape", shapes),
+        )
+        if names
+    ]
+    if found:
+        raise CheckpointError(
+            f"{path} is of another architecture; {'; '.join(found)}. Give the config that it was "
+            "trained with, or start from what fits with --init-from."
+        )
+
+
+def _copy(own: Mapping[str, Tensor], tensors: Mapping[str, Any]) -> None:
+    """Copies in place, so that device and memory layout stay the model's own."""
+    with torch.no_grad():
+        for name, value in tensors.items():
+            own[name].copy_(value)
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - NAMED
+    return ", ".join(map(str, names[:NAMED])) + (f" and {more} more" if more > 0 else "")

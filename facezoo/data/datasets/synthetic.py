@@ -5,8 +5,8 @@ from __future__ import annotations
 from operator import index as as_index
 
 import numpy as np
-from facezoo.data.datasets.base import FaceDataset
 
+from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.scenes.dice import Dice
 from facezoo.data.scenes.figures import Figure
 from facezoo.data.scenes.scene import (

@@ -1,0 +1,131 @@
+"""``SquareCrop``: the random square crop of RetinaFace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.data.transforms.base import Transform
+from facezoo.data.transforms.checks import check_colour, check_size
+from facezoo.data.transforms.view import MEAN_COLOUR, box_centres, rescaled, within_view
+from facezoo.errors import ConfigError
+from facezoo.registry import TRANSFORMS
+from facezoo.structures import Sample
+
+
+@TRANSFORMS.register
+class SquareCrop(Transform):
+    """Cuts a random square and scales it to ``size`` (RetinaFace, arXiv 1905.00641, section 4.2).
+
+    The side of the square is a share of the image's shorter side. A side above 1 reaches beyond the
+    image and is padded. Faces whose centre is outside of the crop are dropped and counted, boxes
+    end at its border, and landmarks outside of it become NaN (RetinaFace keeps them, where nothing
+    shows them).
+
+    Args:
+        size: side of the result in pixels.
+        ratios: lowest and highest share, drawn uniformly; may exceed 1.
+        choices: shares to draw from instead, such as RetinaFace's 0.3, 0.45, 0.6, 0.8, 1.
+        tries: squares that are drawn until one holds the centre of a face that is not ignored; the
+            first is taken where none does.
+        min_size: a face of which a side, before the border cuts it, has fewer pixels in the result
+            is ``small``; 0 for none.
+        small: what happens to a small face: it is set to ignore, or dropped and counted.
+        value: colour of the padding, RGB.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        ratios: tuple[float, float] = (0.3, 1.0),
+        choices: list[float] | None = None,
+        tries: int = 50,
+        min_size: float = 0.0,
+        small: Literal["ignore", "drop"] = "ignore",
+        value: tuple[int, int, int] = MEAN_COLOUR,
+    ) -> None:
+        check_size(size, "SquareCrop")
+        check_colour(value, "SquareCrop")
+        if not 0 < ratios[0] <= ratios[1]:
+            raise ConfigError(
+                f"ratios of SquareCrop are {list(ratios)}; give the lowest, above 0, and then the "
+                "highest."
+            )
+        if choices is not None and not (choices and min(choices) > 0):
+            raise ConfigError(
+                f"choices of SquareCrop are {choices}; give one or more shares above 0, or null."
+            )
+        if tries < 1:
+            raise ConfigError(f"tries of SquareCrop are {tries}; give at least 1.")
+        if min_size < 0:
+            raise ConfigError(f"min_size of SquareCrop is {min_size}; give 0 or more pixels.")
+        if small not in ("ignore", "drop"):
+            raise ConfigError(f"small of SquareCrop is {small!r}; give 'ignore' or 'drop'.")
+        self.size = size
+        self.ratios = ratios
+        self.choices = choices
+        self.tries = tries
+        self.min_size = min_size
+        self.small = small
+        self.value = value
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Returns a random square of the sample."""
+        left, top, side = self._draw(sample, generator)
+        scale = self.size / side
+        square = _cut(sample.image, left, top, side, self.value)
+        image = cv2.resize(square, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+        moved = rescaled(
+            sample, np.asarray(image, np.uint8), (scale, scale), (-left * scale, -top * scale)
+        )
+        taught = self._without_small(moved)
+        return within_view(taught, box_centres(taught.boxes))
+
+    def _without_small(self, sample: Sample) -> Sample:
+        """Returns the sample with its small faces ignored or dropped."""
+        small = (sample.boxes[:, 2:] - sample.boxes[:, :2]).min(1, initial=np.inf) < self.min_size
+        if self.small == "ignore":
+            return replace(sample, ignore=sample.ignore | small)
+        dropped = sample.dropped + int(np.count_nonzero(small))
+        return replace(sample, dropped=dropped).select(~small)
+
+    def _draw(self, sample: Sample, generator: np.random.Generator) -> tuple[int, int, int]:
+        """Returns left, top and side of a square, in pixels of the sample."""
+        height, width = sample.image.shape[:2]
+        if self.choices is None:
+            shares = generator.uniform(*self.ratios, self.tries)
+        else:
+            shares = generator.choice(self.choices, self.tries)
+        sides = np.maximum(1, np.rint(shares * min(height, width))).astype(np.int64)
+        spare = np.array([width, height]) - sides[:, None]
+        places = generator.random((self.tries, 2)) * (np.abs(spare) + 1)
+        corners = np.minimum(spare, 0) + places.astype(np.int64)
+        centres = box_centres(sample.boxes[~sample.ignore])
+        inside = (centres >= corners[:, None]) & (centres < (corners + sides[:, None])[:, None])
+        chosen = int(inside.all(-1).any(-1).argmax())
+        return int(corners[chosen, 0]), int(corners[chosen, 1]), int(sides[chosen])
+
+
+def _cut(
+    image: NDArray[np.uint8], left: int, top: int, side: int, value: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """Returns a square of the image, a view where it lies inside, else padded with ``value``."""
+    height, width = image.shape[:2]
+    part = image[max(0, top) : top + side, max(0, left) : left + side]
+    before_y, before_x = max(0, -top), max(0, -left)
+    after_y, after_x = max(0, top + side - height), max(0, left + side - width)
+    if not (before_x or before_y or after_x or after_y):
+        return part
+    return np.asarray(
+        cv2.copyMakeBorder(
+            part, before_y, after_y, before_x, after_x, cv2.BORDER_CONSTANT, value=value
+        ),
+        np.uint8,
+    )

@@ -1,0 +1,78 @@
+"""What every change of view does to the faces of a sample.
+
+Coordinates are continuous: the corner of the image is 0, 0, the middle of its first pixel 0.5, 0.5.
+This holds for boxes, landmarks and maps alike, so that scaling by s multiplies all of them by s and
+a mirror of width W sends x to W - x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.structures import Sample
+
+MEAN_COLOUR = (124, 116, 104)
+"""The mean of ImageNet's photographs, RGB: what padding shows, and a normalised zero."""
+
+SMALLEST_SIDE = 0.01
+"""A box narrower or lower than this, in pixels, is without area."""
+
+
+def box_centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the n x 2 middles of n x 4 boxes."""
+    return (boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5)
+
+
+def scale_map(scale: tuple[float, float], offset: tuple[float, float]) -> NDArray[np.float64]:
+    """Returns the 2 x 3 map back from pixels that are ``old * scale + offset``."""
+    (scale_x, scale_y), (x, y) = scale, offset
+    return np.array([[1 / scale_x, 0, -x / scale_x], [0, 1 / scale_y, -y / scale_y]])
+
+
+def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the 2 x 3 affine map that is ``inner`` and then ``outer``."""
+    linear = outer[:, :2] @ inner
+    linear[:, 2] += outer[:, 2]
+    return linear
+
+
+def rescaled(
+    sample: Sample,
+    image: NDArray[np.uint8],
+    scale: tuple[float, float],
+    offset: tuple[float, float],
+) -> Sample:
+    """Returns the sample with a new image, in which a pixel lies at ``old * scale + offset``."""
+    factor = np.asarray(scale, np.float32)
+    shift = np.asarray(offset, np.float32)
+    return replace(
+        sample,
+        image=image,
+        boxes=sample.boxes * np.tile(factor, 2) + np.tile(shift, 2),
+        landmarks=sample.landmarks * factor + shift,
+        to_original=compose(sample.to_original, scale_map(scale, offset)),
+    )
+
+
+def within_view(sample: Sample, centres: NDArray[Any]) -> Sample:
+    """Returns the sample with what its image shows.
+
+    A face is dropped, and counted, where its centre is outside of the image or its box has no area
+    left. Boxes end at the border. A landmark outside is NaN: nothing of it can be seen.
+
+    Args:
+        sample: with boxes and landmarks in the pixels of its image.
+        centres: n x 2, the middles of the boxes before any border cut them.
+    """
+    size = np.array([sample.image.shape[1], sample.image.shape[0]], np.float32)
+    boxes = np.clip(sample.boxes, 0, np.tile(size, 2))
+    shown = (centres >= 0) & (centres < size) & (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_SIDE)
+    seen = np.flatnonzero(shown.all(1))
+    outside = ((sample.landmarks < 0) | (sample.landmarks >= size)).any(-1, keepdims=True)
+    landmarks = np.where(outside, np.float32(np.nan), sample.landmarks)
+    dropped = sample.dropped + len(boxes) - len(seen)
+    return replace(sample, boxes=boxes, landmarks=landmarks, dropped=dropped).select(seen)

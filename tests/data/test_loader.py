@@ -1,0 +1,262 @@
+"""The stream of batches: complete, in an order of its own, and the same for any workers."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from facezoo.data.collate import MIN_FACES, collate, padded_faces
+from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.datasets.synthetic import SyntheticFaces
+from facezoo.data.loader import train_stream, val_batches
+from facezoo.data.sampler import TrainPlan, epoch_order, sample_generator
+from facezoo.data.transforms import Albumentations, Flip, Letterbox, SquareCrop, Transform
+from facezoo.errors import ConfigError, DataError
+from facezoo.structures import Batch, Sample, Truth
+
+
+class Numbered(FaceDataset):
+    """Images of one grey value each, with ``index`` faces; some may be broken."""
+
+    num_landmarks = 5
+
+    def __init__(self, length: int = 10, size: int = 32, broken: int | None = None) -> None:
+        self.length = length
+        self.size = size
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if index == self.broken:
+            raise DataError(f"{index}.jpg is no image; download it again.")
+        faces = np.arange(index)[:, None]
+        landmarks = np.full((index, 5, 2), 3.0, np.float32)
+        landmarks[:, 2] = np.nan
+        return Sample(
+            image=np.full((self.size, self.size, 3), index % 256, np.uint8),
+            boxes=np.add(faces, [1, 2, 9, 12]).astype(np.float32),
+            landmarks=landmarks,
+            ignore=np.arange(index) % 2 == 1,
+            labels=np.arange(index),
+            image_id=f"{index}.jpg",
+            dropped=index,
+        )
+
+    def truth(self, index: int) -> Truth:
+        sample = self[index]
+        return Truth(sample.boxes.astype(np.float64), sample.ignore)
+
+    def image_id(self, index: int) -> str:
+        return f"{index}.jpg"
+
+
+class Noise(Transform):
+    """Adds a number of the generator to the image."""
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        return replace(sample, image=sample.image + generator.integers(100, dtype=np.uint8))
+
+
+def take(count: int, **arguments: object) -> list[Batch]:
+    given = {"dataset": Numbered(), "transforms": [Noise()], "batch_size": 4, "seed": 3}
+    return list(itertools.islice(train_stream(**(given | arguments)), count))  # type: ignore[arg-type]
+
+
+def assert_same(one: list[Batch], two: list[Batch]) -> None:
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        assert a.ids == b.ids and a.dropped == b.dropped
+        assert torch.equal(a.images, b.images) and torch.equal(a.maps, b.maps)
+        assert a.images.stride() == b.images.stride()
+        for name in a.targets.__dataclass_fields__:
+            assert torch.equal(getattr(a.targets, name), getattr(b.targets, name)), name
+
+
+def test_every_epoch_takes_every_image_once_and_batches_cross_its_border() -> None:
+    ids = [name for batch in take(10) for name in batch.ids]
+    epochs = [ids[start : start + 10] for start in range(0, 40, 10)]
+    assert all(sorted(epoch) == sorted(f"{i}.jpg" for i in range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_a_data_set_smaller_than_a_batch() -> None:
+    (batch,) = take(1, dataset=Numbered(3), batch_size=7)
+    assert Counter(batch.ids).most_common()[-1][1] == 2
+
+
+def test_start_step_goes_on_where_the_stream_was() -> None:
+    assert_same(take(9)[6:], take(3, start_step=6))
+
+
+def test_seeds_and_positions_differ() -> None:
+    assert not np.array_equal(epoch_order(0, 0, 50), epoch_order(1, 0, 50))
+    draws = [sample_generator(seed, at).random() for seed in (0, 1) for at in range(50)]
+    assert len(set(draws)) == 100
+    assert take(1)[0].ids != take(1, seed=4)[0].ids
+
+
+def test_the_augmentation_differs_between_epochs() -> None:
+    shades = Counter(int(batch.images[0, 0, 0, 0]) for batch in take(8, dataset=Numbered(1)))
+    assert len(shades) > 1
+
+
+def test_steps_in_any_order_give_one_plan() -> None:
+    forwards, backwards = TrainPlan(10, 4, 0), TrainPlan(10, 4, 0)
+    there = [[index for index, _ in forwards(step)] for step in range(9)]
+    back = [[index for index, _ in backwards(step)] for step in reversed(range(9))]
+    assert there == back[::-1]
+
+
+def test_the_global_generators_are_left_alone() -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    take(2)
+    list(val_batches(Numbered(), [], 4))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("start", [0, 5])
+def test_workers_make_no_difference(workers: int, start: int) -> None:
+    transforms = [Noise(), SquareCrop(48), Flip(), Albumentations("Affine", rotate=20)]
+    expected = take(6, transforms=transforms, start_step=start)
+    assert_same(take(6, transforms=transforms, start_step=start, workers=workers), expected)
+
+
+@pytest.mark.slow
+def test_spawned_workers_make_no_difference() -> None:
+    transforms = [SquareCrop(48), Flip(), Albumentations("MotionBlur")]
+    dataset = SyntheticFaces(0, 6, 64, (8, 40))
+    one = take(3, dataset=dataset, transforms=transforms)
+    two = take(3, dataset=dataset, transforms=transforms, workers=2, start_method="spawn")
+    assert_same(one, two)
+
+
+@pytest.mark.slow
+def test_workers_leave_ctrl_c_to_the_process_that_trains() -> None:
+    stream = train_stream(Numbered(), [Noise()], 4, 3, workers=2)
+    batches = [next(stream)]
+    children = multiprocessing.active_children()
+    assert len(children) >= 2
+    for child in children:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGINT)
+    batches += itertools.islice(stream, 9)
+    assert_same(batches, take(10))
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_unreadable_image_is_one_sentence(workers: int) -> None:
+    with pytest.raises(DataError) as error:
+        take(9, dataset=Numbered(broken=6), workers=workers)
+    assert str(error.value) == "6.jpg is no image; download it again."
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_val_batches_take_every_image_once_in_order(workers: int) -> None:
+    batches = list(val_batches(Numbered(), [Noise()], 4, workers))
+    assert [len(batch.ids) for batch in batches] == [4, 4, 2]
+    assert [name for batch in batches for name in batch.ids] == [f"{i}.jpg" for i in range(10)]
+    assert_same(batches, list(val_batches(Numbered(), [Noise()], 4)))
+
+
+def test_val_batches_of_nothing() -> None:
+    assert list(val_batches(Numbered(0), [], 4)) == []
+
+
+def test_a_batch_holds_what_the_samples_hold() -> None:
+    (batch,) = val_batches(Numbered(6), [], 6)
+    assert batch.images.shape == (6, 3, 32, 32) and batch.images.dtype == torch.uint8
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert batch.images[:, 1, 4, 5].tolist() == list(range(6))
+    targets = batch.targets
+    assert targets.valid.sum(1).tolist() == list(range(6))
+    assert targets.boxes.shape == (6, MIN_FACES, 4)
+    assert targets.boxes[5, :5, 0].tolist() == [1, 2, 3, 4, 5]
+    assert not targets.boxes[~targets.valid].any()
+    assert targets.labels[5].tolist() == [0, 1, 2, 3, 4, 0, 0, 0]
+    assert targets.ignore[5].tolist() == [False, True, False, True, False, False, False, False]
+    assert targets.landmarks_valid[5, 0].tolist() == [True, True, False, True, True]
+    assert not targets.landmarks_valid[~targets.valid].any()
+    assert targets.landmarks.isfinite().all()
+    assert targets.landmarks[5, 0].tolist() == [[3, 3], [3, 3], [0, 0], [3, 3], [3, 3]]
+    assert batch.maps.shape == (6, 2, 3) and batch.maps.dtype == torch.float64
+    assert batch.dropped == 15
+
+
+@pytest.mark.parametrize(
+    ("most", "padded"), [(0, 8), (1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (2000, 2048)]
+)
+def test_targets_are_padded_to_a_power_of_two(most: int, padded: int) -> None:
+    assert padded_faces(most) == padded
+    sample = Numbered(size=8)[most]
+    assert collate([Numbered(size=8)[0], sample]).targets.valid.shape == (2, padded)
+
+
+def test_images_of_two_sizes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"0\.jpg has 32 x 32 pixels and 1\.jpg 16 x 16: put Squ"):
+        collate([Numbered()[0], Numbered(size=16)[1]])
+
+
+def test_faces_with_other_landmarks_are_refused() -> None:
+    other = replace(Numbered()[1], landmarks=np.zeros((1, 2, 2), np.float32))
+    with pytest.raises(DataError, match="one number of landmarks"):
+        collate([Numbered()[0], other])
+
+
+class Spoilt(Numbered):
+    """Gives a sample with one field spoilt."""
+
+    def __init__(self, **fields: object) -> None:
+        super().__init__(3)
+        self.fields = fields
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(super().__getitem__(2), **self.fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("boxes", np.array([[0, 0, 1, 1], [0, np.nan, 1, 1]], np.float32), "at face 1 the box"),
+        ("boxes", np.array([[0, 0, 1, 1], [0, 0, np.inf, 1]], np.float32), "at face 1 the box"),
+        ("boxes", np.array([[4, 0, 3, 1], [0, 0, 1, 1]], np.float32), "at face 0 the box"),
+        ("boxes", np.zeros((3, 4), np.float32), "boxes of shape"),
+        ("landmarks", np.full((2, 5, 2), np.inf, np.float32), "at face 0"),
+        ("labels", np.zeros(1, np.int64), "1 labels"),
+        ("image", np.zeros((8, 8, 3), np.float32), "an array of float32"),
+        ("image", np.zeros((8, 8), np.uint8), "shape"),
+    ],
+)
+def test_a_spoilt_annotation_names_its_image(field: str, value: np.ndarray, says: str) -> None:
+    with pytest.raises(DataError, match=says) as error:
+        next(train_stream(Spoilt(**{field: value}), [Letterbox(32)], 2, 0))
+    assert str(error.value).startswith("Image 2.jpg ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"dataset": Numbered(0)}, DataError, "has no images"),
+        ({"batch_size": 0}, ConfigError, "data.batch_size is 0"),
+        ({"workers": -1}, ConfigError, "data.workers is -1"),
+    ],
+)
+def test_arguments_out_of_range(
+    arguments: dict[str, object], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        take(1, **arguments)

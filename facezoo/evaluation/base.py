@@ -1,0 +1,71 @@
+"""What every evaluator is: a function from found and annotated faces to numbers and curves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.structures import Faces, Truth
+
+NO_FACES = Faces(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+"""What was found in an image that has no predictions."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision over recall, from the strictest threshold to the laxest.
+
+    Attributes:
+        precision: T, float64, 0 to 1.
+        recall: T, float64, 0 to 1, not falling.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+    def average_precision(self) -> float:
+        """Returns the area under the curve after precision is made to fall with recall.
+
+        The rule of PASCAL VOC 2010 (every point, no interpolation to 11), which WIDER FACE took
+        over. It is 0 for an empty curve.
+        """
+        recall = np.concatenate([[0.0], self.recall, [1.0]])
+        precision = np.concatenate([[0.0], self.precision, [0.0]])
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        return float(np.sum(np.diff(recall) * envelope[1:]))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an evaluator found out.
+
+    Attributes:
+        metrics: numbers by name, such as ``coco/ap``; never NaN.
+        curves: by name, such as ``widerface/hard``; empty where the evaluator has none.
+    """
+
+    metrics: dict[str, float]
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+
+class Evaluator(ABC):
+    """Judges the faces found in a set of photographs.
+
+    The set is the images of ``truth``: one without predictions counts as an image in which nothing
+    was found, and predictions for other images are left out. The constructor of a subclass takes
+    plain typed arguments, as its signature is what a config may say.
+    """
+
+    @abstractmethod
+    def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
+        """Returns the numbers of a set.
+
+        Args:
+            predictions: faces found by image id, such as ``0--Parade/0_Parade_Parade_0_164.jpg``,
+                in pixels of the photograph that the truth is in.
+            truth: annotated faces by image id.
+        """

@@ -1,0 +1,98 @@
+"""What a user sees while a model trains."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from facezoo.engine.environment import peak_memory_gib
+from facezoo.engine.hooks.base import Hook
+from facezoo.engine.terminal import terminal
+from facezoo.registry import HOOKS
+
+if TYPE_CHECKING:
+    from facezoo.engine.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@HOOKS.register
+class Console(Hook):
+    """A progress bar on a terminal, plain lines elsewhere; the log file has the lines always."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Starts the clock, and the bar where somebody is watching."""
+        self._started = time.perf_counter()
+        self._first_step = trainer.step
+        if terminal().is_terminal:
+            self._progress = Progress(
+                TextColumn("training"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                console=terminal(),
+            )
+            self._task = self._progress.add_task(
+                "", total=trainer.total_steps, completed=trainer.step
+            )
+            self._progress.start()
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Moves the bar."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=trainer.step)
+
+    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        """Shows losses and speed, or the result of an evaluation."""
+        if "train/loss" not in metrics:
+            numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            logger.info("step %d  %s%s", trainer.step, numbers, _in_brackets(trainer.note))
+            return
+        text = self._describe(trainer, metrics)
+        watched = self._progress is not None
+        logger.log(
+            logging.DEBUG if watched else logging.INFO,
+            "step %d/%d  %s",
+            trainer.step,
+            trainer.total_steps,
+            text,
+        )
+        if self._progress is not None:
+            self._progress.update(self._task, description=text)
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Leaves the terminal as it was."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _describe(self, trainer: Trainer, metrics: Mapping[str, float]) -> str:
+        prefix = "train/loss_"
+        terms = ", ".join(
+            f"{name.removeprefix(prefix)} {value:.3f}"
+            for name, value in metrics.items()
+            if name.startswith(prefix)
+        )
+        seconds_per_step = (time.perf_counter() - self._started) / max(
+            trainer.step - self._first_step, 1
+        )
+        left = timedelta(seconds=round(seconds_per_step * (trainer.total_steps - trainer.step)))
+        return (
+            f"epoch {metrics['epoch']:.2f}  loss {metrics['train/loss']:.3f} ({terms})  "
+            f"lr {metrics['lr']:.2e}  {metrics['time/images_per_second']:.1f} images/s  "
+            f"data {metrics['time/data_share']:.0%}  {peak_memory_gib(trainer.device):.1f} GiB  "
+            f"ETA {left}{_in_brackets(trainer.note)}"
+        )
+
+
+def _in_brackets(note: str) -> str:
+    return f"  ({note})" if note else ""

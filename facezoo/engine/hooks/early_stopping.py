@@ -1,0 +1,75 @@
+"""Ends a run that no longer gets better."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from facezoo.engine.hooks.base import Hook
+from facezoo.registry import HOOKS
+
+if TYPE_CHECKING:
+    from facezoo.engine.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@HOOKS.register
+class EarlyStopping(Hook):
+    """Stops after ``patience`` evaluations in a row without a better value.
+
+    Args:
+        metric: a name of the flat namespace, such as ``val/loss`` or ``val/coco/ap50``.
+        mode: whether a smaller or a larger value is better.
+        patience: evaluations without progress that are allowed.
+        min_delta: how much better than the best a value must be to count.
+    """
+
+    def __init__(
+        self,
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+        patience: int = 5,
+        min_delta: float = 0.0,
+    ) -> None:
+        self.metric = metric
+        self.mode = mode
+        self.patience = patience
+        self.min_delta = min_delta
+        self.best: float | None = None
+        self.without_progress = 0
+
+    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        """Judges the metric whenever it is published."""
+        if self.metric not in metrics:
+            return
+        value = metrics[self.metric]
+        sign = -1 if self.mode == "min" else 1
+        if self.best is None or sign * (value - self.best) > self.min_delta:
+            self.best, self.without_progress = value, 0
+            return
+        self.without_progress += 1
+        if self.without_progress >= self.patience:
+            trainer.stop(
+                f"{self.metric} was not better than {self.best:.4g} "
+                f"in {self.without_progress} evaluations"
+            )
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Says so where the metric never came."""
+        if self.best is None and not trainer.failed:
+            logger.warning(
+                "Early stopping never saw %s; published were: %s.",
+                self.metric,
+                ", ".join(sorted(trainer.metrics)),
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the best value and the evaluations since."""
+        return {"best": self.best, "without_progress": self.without_progress}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state_dict`` gave."""
+        self.best = state["best"]
+        self.without_progress = state["without_progress"]

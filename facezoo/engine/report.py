@@ -1,0 +1,54 @@
+"""Writes what an evaluation found into a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from facezoo.data.datasets.base import FaceDataset
+from facezoo.engine.validation import Judgement, mistake_pages, predictions_page
+from facezoo.evaluation.plots import pr_curves
+from facezoo.evaluation.predictions import write_coco_predictions, write_widerface_predictions
+
+JPEG_QUALITY = 90
+
+
+def write_report(
+    out: Path, dataset: FaceDataset, judgement: Judgement, described: Mapping[str, Any]
+) -> None:
+    """Writes numbers, predictions, curves and pictures.
+
+        metrics.json        the numbers and what fixes them (protocol, thresholds ...)
+        predictions/        a text file per photograph, as the WIDER FACE tool reads them
+        predictions.json    the same as a list of COCO results
+        pr_curves.png, .csv precision over recall
+        predictions.jpg     the first photographs with the faces found
+        worst_misses.jpg, worst_false_alarms.jpg   at the threshold of the best F1
+
+    Args:
+        out: a folder, made where it is missing.
+        dataset: the photographs.
+        judgement: what ``judge`` gave for them.
+        described: what the numbers depend on, kept beside them.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_text(
+        json.dumps({**judgement.metrics, **described}, indent=2) + "\n", encoding="utf-8"
+    )
+    write_widerface_predictions(out / "predictions", judgement.predictions)
+    write_coco_predictions(out / "predictions.json", judgement.predictions)
+    pr_curves(judgement.curves, out / "pr_curves.png", out / "pr_curves.csv")
+    pages = {
+        "predictions": predictions_page(dataset, judgement),
+        **mistake_pages(dataset, judgement),
+    }
+    for name, picture in pages.items():
+        cv2.imwrite(
+            str(out / f"{name}.jpg"),
+            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
+            [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
+        )

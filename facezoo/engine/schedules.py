@@ -1,0 +1,107 @@
+"""Learning-rate schedules: a factor of the base learning rate as a function of progress.
+
+Progress is the share of the run that is done, 0 to 1, so that a schedule says the same for 100
+steps and for 100,000. The trainer asks at the middle of each step: neither the first nor the last
+step has a factor of zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from facezoo.errors import ConfigError
+from facezoo.registry import SCHEDULES
+
+
+class Schedule:
+    """Base of the schedules: a linear warm-up, then ``decay``.
+
+    Args:
+        warmup: share of the run over which the factor rises linearly from 0 to 1.
+    """
+
+    def __init__(self, warmup: float = 0.0) -> None:
+        if not 0 <= warmup < 1:
+            raise ConfigError(
+                f"warmup is {warmup}; it is a share of the run: give 0 or more, under 1."
+            )
+        self.warmup = warmup
+
+    def factor(self, progress: float) -> float:
+        """Returns what the learning rate is multiplied by at ``progress`` (0 to 1)."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        return self.decay((progress - self.warmup) / (1 - self.warmup), progress)
+
+    def decay(self, after_warmup: float, progress: float) -> float:
+        """Returns the factor after the warm-up.
+
+        Args:
+            after_warmup: share of the run after the warm-up that is done, 0 to 1.
+            progress: share of the whole run that is done, 0 to 1.
+        """
+        raise NotImplementedError
+
+
+@SCHEDULES.register
+class Cosine(Schedule):
+    """Half a cosine from 1 to ``final`` (SGDR, arXiv 1608.03983, equation 5, without restarts).
+
+    Args:
+        warmup: share of the run over which the factor rises linearly from 0 to 1.
+        final: factor at the end of the run.
+    """
+
+    def __init__(self, warmup: float = 0.0, final: float = 0.0) -> None:
+        super().__init__(warmup)
+        self.final = final
+
+    def decay(self, after_warmup: float, progress: float) -> float:
+        """Returns the factor after the warm-up."""
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * after_warmup)) / 2
+
+
+@SCHEDULES.register
+class Linear(Schedule):
+    """A straight line from 1 to ``final``.
+
+    Args:
+        warmup: share of the run over which the factor rises linearly from 0 to 1.
+        final: factor at the end of the run.
+    """
+
+    def __init__(self, warmup: float = 0.0, final: float = 0.0) -> None:
+        super().__init__(warmup)
+        self.final = final
+
+    def decay(self, after_warmup: float, progress: float) -> float:
+        """Returns the factor after the warm-up."""
+        return 1 + (self.final - 1) * after_warmup
+
+
+@SCHEDULES.register
+class Step(Schedule):
+    """The factor is multiplied by ``gamma`` at each milestone.
+
+    Args:
+        milestones: shares of the whole run, rising, each between 0 and 1.
+        gamma: what the factor is multiplied by at a milestone.
+        warmup: share of the run over which the factor rises linearly from 0 to 1.
+    """
+
+    def __init__(
+        self, milestones: Sequence[float], gamma: float = 0.1, warmup: float = 0.0
+    ) -> None:
+        super().__init__(warmup)
+        if list(milestones) != sorted(milestones) or not all(0 < one < 1 for one in milestones):
+            raise ConfigError(
+                f"milestones is {list(milestones)}; milestones are shares of the run: "
+                "give rising numbers between 0 and 1."
+            )
+        self.milestones = tuple(milestones)
+        self.gamma = gamma
+
+    def decay(self, after_warmup: float, progress: float) -> float:
+        """Returns the factor after the warm-up."""
+        return self.gamma ** sum(progress >= milestone for milestone in self.milestones)

@@ -1,0 +1,67 @@
+"""The `train` section of a config."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from facezoo.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How long, how exactly and where a model is trained.
+
+    The first of ``epochs``, ``max_steps`` and ``max_samples`` that is reached ends the run.
+
+    Attributes:
+        epochs: passes over the training set.
+        max_steps: updates of the weights.
+        max_samples: images drawn; the last step does not go past it.
+        seed: decides the start weights, the order of the images and their augmentation.
+        precision: fp32, or autocast to bf16 or fp16 (fp16 with a gradient scaler).
+        compile: compile forward and loss with torch.compile.
+        accumulate: equal slices a batch is cut into, to save memory; gradients are the same.
+        clip_norm: largest norm of all gradients together, or None.
+        device: auto (CUDA, else MPS, else CPU), or a device of torch such as cuda:1.
+        channels_last: memory layout of images and weights; faster on most devices.
+        log_every: steps between two published sets of metrics.
+    """
+
+    epochs: float | None = None
+    max_steps: int | None = None
+    max_samples: int | None = None
+    seed: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    accumulate: int = 1
+    clip_norm: float | None = None
+    device: str = "auto"
+    channels_last: bool = True
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "max_steps", "max_samples", "accumulate", "clip_norm", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"train.{name} is {value}; give a number above 0.")
+
+    def total_steps(self, samples_per_epoch: int, batch_size: int) -> int:
+        """Returns the updates of a run: the first limit that is reached, at least one step.
+
+        Raises:
+            ConfigError: nothing limits the run.
+        """
+        limits = []
+        if self.epochs is not None:
+            limits.append(math.ceil(self.epochs * samples_per_epoch / batch_size))
+        if self.max_steps is not None:
+            limits.append(self.max_steps)
+        if self.max_samples is not None:
+            limits.append(self.max_samples // batch_size)
+        if not limits:
+            raise ConfigError(
+                "Nothing ends the run: give train.epochs, train.max_steps or train.max_samples."
+            )
+        return max(1, min(limits))

@@ -1,0 +1,177 @@
+"""How good a model is on a validation set: its losses, and the protocols' numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.transforms.base import Transform
+from facezoo.engine.pictures import find_mistakes, fit, mistakes_page, page
+from facezoo.evaluation.base import Curve, Evaluator
+from facezoo.inference.detector import Detector
+from facezoo.inference.drawing import draw_faces
+from facezoo.structures import Batch, Faces, LossTerm, Truth
+
+logger = logging.getLogger(__name__)
+
+READERS = 4
+AHEAD = 4
+SHOWN_IMAGES = 12
+SHOWN_SIDE = 384
+SHOWN_SCORE = 0.5
+BEST_THRESHOLD = "operating_point/best_threshold"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The validation set of a run and how it is judged.
+
+    Attributes:
+        dataset: photographs with truth.
+        transforms: what makes them batches of one size for the losses.
+        batch_size: images per batch.
+        workers: processes that load batches.
+        evaluators: what judges the faces found.
+        protocol: the scale at which faces are looked for.
+        score_thresh: lowest score of a face.
+        nms_thresh: IoU above which the worse of two faces is dropped.
+    """
+
+    dataset: FaceDataset
+    transforms: Sequence[Transform]
+    batch_size: int
+    workers: int
+    evaluators: Sequence[Evaluator]
+    protocol: str | Mapping[str, int]
+    score_thresh: float
+    nms_thresh: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found in a data set, and what it is worth.
+
+    Attributes:
+        predictions: faces by image id.
+        truth: annotated faces by image id.
+        metrics: by name, as the evaluators give them.
+        curves: precision over recall by name.
+    """
+
+    predictions: dict[str, Faces]
+    truth: dict[str, Truth]
+    metrics: dict[str, float]
+    curves: dict[str, Curve]
+
+
+def judge(
+    detector: Detector,
+    dataset: FaceDataset,
+    evaluators: Sequence[Evaluator],
+    batch_size: int = 8,
+    watch: Callable[[Iterable[list[int]]], Iterable[list[int]]] = iter,
+) -> Judgement:
+    """Finds the faces of every photograph of a data set and judges them.
+
+    Args:
+        detector: finds faces.
+        dataset: photographs with truth.
+        evaluators: give numbers.
+        batch_size: photographs that are given to the detector at once.
+        watch: passes on the batches of indices, such as a progress bar.
+    """
+    count = len(dataset)
+    places = [list(range(i, min(i + batch_size, count))) for i in range(0, count, batch_size)]
+    predictions: dict[str, Faces] = {}
+    for batch, images in zip(
+        watch(places),
+        read_ahead(lambda batch: [dataset[i].image for i in batch], places),
+        strict=True,
+    ):
+        for i, faces in zip(batch, detector(images), strict=True):
+            predictions[dataset.image_id(i)] = faces
+    truth = {dataset.image_id(i): dataset.truth(i) for i in range(count)}
+    metrics: dict[str, float] = {}
+    curves: dict[str, Curve] = {}
+    for evaluator in evaluators:
+        result = evaluator(predictions, truth)
+        metrics |= result.metrics
+        curves |= result.curves
+    return Judgement(predictions, truth, metrics, curves)
+
+
+@torch.no_grad()
+def validation_loss(
+    loss_terms: Callable[[Batch], Mapping[str, LossTerm]], batches: Iterable[Batch]
+) -> dict[str, float]:
+    """Returns ``loss`` and ``loss_<term>`` over a whole set: each sum divided by its whole count.
+
+    Args:
+        loss_terms: the model's loss terms of a batch.
+        batches: every image once.
+    """
+    totals: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
+    for batch in batches:
+        for name, term in loss_terms(batch).items():
+            totals[name] = totals.get(name, 0) + term.total.double()
+            counts[name] = counts.get(name, 0) + term.count
+    losses = {name: float(total / counts[name].clamp(min=1)) for name, total in totals.items()}
+    return {"loss": sum(losses.values()), **{f"loss_{name}": x for name, x in losses.items()}}
+
+
+def predictions_page(dataset: FaceDataset, judgement: Judgement) -> NDArray[np.uint8]:
+    """Returns a page of the first photographs with the faces found."""
+    score_thresh = shown_threshold(judgement)
+    tiles = []
+    for i in range(min(SHOWN_IMAGES, len(dataset))):
+        faces = judgement.predictions[dataset.image_id(i)]
+        drawn = draw_faces(dataset[i].image, faces.select(faces.scores >= score_thresh))
+        tiles.append(fit(drawn, SHOWN_SIDE))
+    return page(tiles, columns=4)
+
+
+def shown_threshold(judgement: Judgement) -> float:
+    """Returns the score from which pictures show faces: that of the best F1 where it is known."""
+    return judgement.metrics.get(BEST_THRESHOLD, SHOWN_SCORE)
+
+
+def mistake_pages(dataset: FaceDataset, judgement: Judgement) -> dict[str, NDArray[np.uint8]]:
+    """Returns a page of the largest misses and one of the false alarms with the best scores."""
+    places = {dataset.image_id(i): i for i in range(len(dataset))}
+    misses, alarms = find_mistakes(
+        judgement.predictions, judgement.truth, shown_threshold(judgement)
+    )
+
+    def read(image_id: str) -> NDArray[np.uint8]:
+        return dataset[places[image_id]].image
+
+    return {
+        "worst_misses": mistakes_page(misses, read, "px"),
+        "worst_false_alarms": mistakes_page(alarms, read, ""),
+    }
+
+
+def read_ahead(load: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Gives ``load(item)`` in order, while threads are busy with the next few."""
+    with ThreadPoolExecutor(READERS) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(load, item))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,232 @@
+"""The one way from photographs to faces: load, scale, pad, predict, map back.
+
+Every command that finds faces goes through ``Detector``, so that their numbers agree for the same
+batches. Scaling is OpenCV's bilinear resize to the size that the protocol asks for. The scaled
+image lies in the upper left corner of one whose sides are multiples of the model's coarsest
+stride, and the rest has the model's own padding colour.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from facezoo.config import Config
+from facezoo.data.images import read_image
+from facezoo.errors import ConfigError, DataError
+from facezoo.inference.device import choose_device
+from facezoo.inference.loading import load_model
+from facezoo.inference.protocols import Protocol, parse_protocol
+from facezoo.models.detector import FaceDetector
+from facezoo.structures import Faces
+from facezoo.zoo.catalogue import DEFAULT_MODEL
+
+SCORE_THRESH = 0.02
+NMS_THRESH = 0.4
+"""The thresholds of RetinaFace's evaluation on WIDER FACE, where a config has none."""
+
+
+class Detector:
+    """Finds faces in photographs with one model, at one scale.
+
+    Args:
+        model: a ``FaceDetector``, which is used as it is; or what ``load_model`` takes: a name in
+            the zoo, a YAML file, a mapping, a Config, a run folder, a checkpoint.
+        weights: see ``load_model``; only for a model that is not built yet, as are the next two.
+        overrides: see ``load_model``.
+        allow_imports: see ``load_model``.
+        protocol: the scale; see ``facezoo.inference.protocols``.
+        score_thresh: lowest score of a face, by default the config's.
+        nms_thresh: IoU above which the worse of two faces is dropped, by default the config's.
+        device: ``auto`` (CUDA, else MPS, else the CPU) or a device of torch. By default a model
+            that is built already stays where it is, and any other goes where ``auto`` says.
+        batch_size: the most photographs that are predicted together. It bounds memory; on some
+            devices it also moves results by rounding errors.
+
+    Raises:
+        FacezooError: a config, a weights file, the protocol, a threshold or the device is wrong.
+    """
+
+    def __init__(
+        self,
+        model: FaceDetector | str | Path | Mapping[str, Any] | Config = DEFAULT_MODEL,
+        *,
+        weights: str | Path | None = None,
+        overrides: Sequence[str] = (),
+        allow_imports: bool = False,
+        protocol: str | Mapping[str, Any] | Protocol = "original",
+        score_thresh: float | None = None,
+        nms_thresh: float | None = None,
+        device: str | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; give at least 1.")
+        self.protocol = parse_protocol(protocol)
+        self.batch_size = batch_size
+        self.name: str | None = None
+        self.weights: Path | None = None
+        configured: Mapping[str, Any] = {}
+        if isinstance(model, nn.Module):
+            if weights is not None or overrides:
+                raise ConfigError("Weights and overrides go with a model that is not built yet.")
+            self.model = model
+            if device is not None:
+                self.model.to(choose_device(device))
+        else:
+            loaded = load_model(model, weights, overrides, allow_imports=allow_imports)
+            configured = loaded.config.data.get("evaluation") or {}
+            self.name, self.weights = loaded.config.name, loaded.weights
+            self.model = loaded.model.to(choose_device(device or "auto")).to(
+                memory_format=torch.channels_last
+            )
+        self.score_thresh = _threshold("score_thresh", score_thresh, configured, SCORE_THRESH)
+        self.nms_thresh = _threshold("nms_thresh", nms_thresh, configured, NMS_THRESH)
+
+    def __call__(self, images: Sequence[str | Path | NDArray[np.uint8]]) -> list[Faces]:
+        """Returns the faces of each photograph, in its pixels, best score first.
+
+        Photographs of one padded size are predicted together, ``batch_size`` at most; nothing of
+        a photograph's result depends on the others but rounding errors.
+
+        Args:
+            images: files, or arrays H x W x 3, uint8, RGB. Grey arrays (H x W or H x W x 1) count
+                as equal red, green and blue; all others are refused.
+
+        Raises:
+            DataError: a file cannot be read, or an array is not an image.
+        """
+        found: list[Faces] = []
+        with evaluation_mode(self.model), torch.inference_mode():
+            for start in range(0, len(images), self.batch_size):
+                found += self._detect(images[start : start + self.batch_size])
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what fixes the result, as it is to stand beside a number."""
+        described: dict[str, Any] = {
+            "protocol": self.protocol.name(),
+            "resize": "none" if self.protocol.rule == "original" else "bilinear",
+            "padding": f"RGB {self._pad_rgb()} right and below, to a multiple of "
+            f"{self.model.stride} px",
+            "score_thresh": self.score_thresh,
+            "nms_thresh": self.nms_thresh,
+        }
+        if self.name is not None:
+            described = {"model": self.name, "weights": str(self.weights), **described}
+        return described
+
+    def _detect(self, images: Sequence[str | Path | NDArray[np.uint8]]) -> list[Faces]:
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        scaled, maps = [], []
+        for i, image in enumerate(images):
+            photograph = as_rgb(image)
+            scaled.append(scale_image(photograph, self.protocol))
+            maps.append(map_to_original(scaled[i].shape, photograph.shape))
+            groups[self._padded_size_hw(scaled[i])].append(i)
+        found: dict[int, Faces] = {}
+        device = next(self.model.parameters()).device
+        for (height, width), members in groups.items():
+            batch = np.empty((len(members), height, width, 3), dtype=np.uint8)
+            batch[:] = self._pad_rgb()
+            for place, i in enumerate(members):
+                batch[place, : scaled[i].shape[0], : scaled[i].shape[1]] = scaled[i]
+            # Rows of RGB pixels seen as B x 3 x H x W are channels_last without a copy.
+            faces = self.model.predict(
+                torch.from_numpy(batch).permute(0, 3, 1, 2).to(device),
+                torch.from_numpy(np.stack([maps[i] for i in members])),
+                self.score_thresh,
+                self.nms_thresh,
+            )
+            found.update(zip(members, faces, strict=True))
+        return [found[i] for i in range(len(images))]
+
+    def _padded_size_hw(self, image: NDArray[np.uint8]) -> tuple[int, int]:
+        stride = self.model.stride
+        height, width = (-(-side // stride) * stride for side in image.shape[:2])
+        return height, width
+
+    def _pad_rgb(self) -> tuple[int, int, int]:
+        return self.model.pixels.padding
+
+
+def as_rgb(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns a photograph as H x W x 3, uint8, RGB, from a file or an array.
+
+    Raises:
+        DataError: the file cannot be read, or the array is neither RGB nor grey with 8 bits.
+    """
+    if not isinstance(image, np.ndarray):
+        return read_image(image)
+    if image.dtype != np.uint8:
+        raise DataError(
+            f"An image is an array of {image.dtype}; give 8 bits (uint8, 0 to 255), which for 16 "
+            "bits is (image // 257).astype(numpy.uint8)."
+        )
+    if image.size and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)):
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if image.ndim == 3 and image.shape[2] == 4:
+        raise DataError(
+            "An image has four channels; lay it over a background of your choice, or drop its "
+            "transparency with image[..., :3]."
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise DataError(
+            f"An image is an array of shape {image.shape}; give height x width x 3, RGB."
+        )
+    return image
+
+
+def scale_image(image: NDArray[np.uint8], protocol: Protocol) -> NDArray[np.uint8]:
+    """Returns the image at the size that a protocol asks for, resized bilinearly by OpenCV."""
+    height, width = protocol.target_size_hw((image.shape[0], image.shape[1]))
+    if (height, width) == image.shape[:2]:
+        return image
+    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return scaled  # type: ignore[return-value]  # the stubs of OpenCV know no 8 bits
+
+
+def map_to_original(
+    scaled_shape: tuple[int, ...], original_shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Returns the 2 x 3 map from pixels of a scaled image to those of its original.
+
+    Coordinates are those of pixel edges (0 is the outer edge of the first pixel), so that scaling
+    moves nothing and the two sides' scales may differ by the rounding of the size.
+    """
+    return np.array(
+        [
+            [original_shape[1] / scaled_shape[1], 0, 0],
+            [0, original_shape[0] / scaled_shape[0], 0],
+        ]
+    )
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Puts a model into evaluation mode, and every part back into its own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _threshold(
+    name: str, given: float | None, configured: Mapping[str, Any], default: float
+) -> float:
+    value = configured.get(name, default) if given is None else given
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} is {value}; give a number from 0 to 1.")
+    return float(value)

@@ -1,0 +1,79 @@
+"""Draws faces into a picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.structures import Faces
+
+BOX_COLOUR = (64, 224, 128)
+TEXT_COLOUR = (16, 32, 24)
+LANDMARK_COLOURS = ((255, 84, 84), (84, 160, 255), (255, 212, 64), (255, 120, 220), (120, 240, 255))
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+SMALLEST_LABELLED = 28  # width in pixels of a face below which its score would hide it
+
+
+def draw_faces(image: NDArray[np.uint8], faces: Faces) -> NDArray[np.uint8]:
+    """Returns a copy of an image with a box, the score and the landmarks of every face.
+
+    Lines are as wide as the picture and the face allow. Faces narrower than 28 pixels get no
+    score, since the label would cover their neighbours.
+
+    Args:
+        image: H x W x 3, RGB.
+        faces: in the image's pixels; the best is drawn last, on top of the others.
+    """
+    drawn = np.ascontiguousarray(image).copy()
+    for i in reversed(range(len(faces))):
+        line = _line_width(drawn.shape[0], drawn.shape[1], faces.boxes[i])
+        _draw_box(drawn, faces.boxes[i], line)
+        if faces.landmarks is not None:
+            _draw_landmarks(drawn, faces.landmarks[i], faces.boxes[i])
+        if faces.boxes[i, 2] - faces.boxes[i, 0] >= SMALLEST_LABELLED:
+            _draw_score(drawn, faces.boxes[i], float(faces.scores[i]), line)
+    return drawn
+
+
+def _line_width(height: int, width: int, box: NDArray[np.float32]) -> int:
+    by_image = max(height, width) / 700
+    by_face = float(min(box[2] - box[0], box[3] - box[1])) / 20
+    return max(1, round(min(by_image, by_face)))
+
+
+def _draw_box(image: NDArray[np.uint8], box: NDArray[np.float32], line: int) -> None:
+    x1, y1, x2, y2 = (round(float(side)) for side in box)
+    # The last pixel inside a half-open box is one before its edge.
+    cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, line, cv2.LINE_AA)
+
+
+def _draw_landmarks(
+    image: NDArray[np.uint8], landmarks: NDArray[np.float32], box: NDArray[np.float32]
+) -> None:
+    radius = max(1, round(float(box[2] - box[0]) / 28))
+    for place, (x, y) in enumerate(landmarks):
+        if np.isfinite((x, y)).all():
+            colour = LANDMARK_COLOURS[place % len(LANDMARK_COLOURS)]
+            centre = (round(float(x)), round(float(y)))
+            cv2.circle(image, centre, radius, colour, cv2.FILLED, cv2.LINE_AA)
+
+
+def _draw_score(
+    image: NDArray[np.uint8], box: NDArray[np.float32], score: float, line: int
+) -> None:
+    """Draws the score on a plate along the box's upper edge, inside it where there is no room."""
+    x1, y1, x2, _ = (round(float(side)) for side in box)
+    text = f"{score:.2f}"
+    scale = float(np.clip((x2 - x1) / 105, 0.36, max(0.4, max(image.shape[:2]) / 1600)))
+    stroke = max(1, round(scale * 1.5))
+    (width, height), _ = cv2.getTextSize(text, FONT, scale, stroke)
+    margin = max(2, height // 4)
+    top = y1 - height - 2 * margin
+    if top < 0:
+        top = max(y1, 0)
+    left = min(max(x1 - line // 2, 0), max(image.shape[1] - width - 2 * margin, 0))
+    corner = (left + width + 2 * margin, top + height + 2 * margin)
+    cv2.rectangle(image, (left, top), corner, BOX_COLOUR, cv2.FILLED)
+    origin = (left + margin, top + height + margin)
+    cv2.putText(image, text, origin, FONT, scale, TEXT_COLOUR, stroke, cv2.LINE_AA)

@@ -36,7 +36,10 @@ def faults(registry: Registry, name: str, part: type) -> Iterator[str]:
     if adapter and "name" not in signature.arguments:
         yield "is an adapter and takes no name"
     maker = part.__new__ if part.__new__ is not object.__new__ else part.__init__  # type: ignore[misc]
-    for parameter in list(inspect.signature(maker).parameters.values())[1:]:
+    made_of_nothing = maker is object.__init__
+    for parameter in (
+        [] if made_of_nothing else list(inspect.signature(maker).parameters.values())[1:]
+    ):
         if parameter.annotation is parameter.empty:
             yield f"has no type hint for {parameter.name}"
         if parameter.kind is parameter.VAR_POSITIONAL:

@@ -1,0 +1,96 @@
+# PYTHON_ARGCOMPLETE_OK
+"""The command line: one file per verb, each a thin skin over one public function.
+
+Exit codes: 0 done, 1 done with failures that were reported, 2 the request was wrong, 130 stopped
+by Ctrl-C. Answering ``--help`` imports no torch: what is heavy is imported by a verb that runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
+
+import facezoo
+from facezoo.cli import data, detect, env, eval_predictions, train, zoo
+from facezoo.cli import eval as evaluation
+from facezoo.cli.parsing import Parser, parse
+from facezoo.errors import FacezooError
+
+VERBS = (train, evaluation, eval_predictions, detect, zoo, data, env)
+
+EPILOG = """\
+examples:
+  facezoo train quickstart                     train on drawn faces, without any data
+  facezoo detect photo.jpg --draw              find faces with the model that comes along
+  facezoo eval retinaface_mnet025 --data data/widerface --protocol original
+
+`facezoo VERB --help` says more. Completion: install facezoo[completion], then
+  eval "$(register-python-argcomplete facezoo)"
+"""
+
+
+def build_parser() -> Parser:
+    """Returns the parser of the whole command line."""
+    parser = Parser(
+        prog="facezoo",
+        description="Train, evaluate and use face detectors.",
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"facezoo {facezoo.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add_parser(verbs)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    Args:
+        argv: the words after ``facezoo``; by default those of this process.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    debug = "--debug" in words
+    try:
+        _check_verb(words)
+        arguments = parse(parser, words)
+        return int(arguments.run(arguments))
+    except SystemExit as stop:  # argparse, after --help or a wrong option
+        return int(stop.code or 0)
+    except (FacezooError, OSError, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exception(error)
+        return _report(error)
+
+
+def _report(error: FacezooError | OSError | KeyboardInterrupt) -> int:
+    """Prints the one sentence of an error and returns the exit code."""
+    sentence = str(error)
+    if isinstance(error, KeyboardInterrupt):
+        sentence = "stopped."
+    elif isinstance(error, OSError):
+        sentence += " (--debug shows where)."
+    sys.stderr.write(f"facezoo: {sentence}\n")
+    return 130 if isinstance(error, KeyboardInterrupt) else 2
+
+
+def _check_verb(words: Sequence[str]) -> None:
+    """Refuses an unknown verb in one sentence with the nearest one."""
+    known = [verb.NAME for verb in VERBS]
+    verb = next((word for word in words if not word.startswith("-")), None)
+    if verb is None or verb in known:
+        return
+    near = difflib.get_close_matches(verb, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise FacezooError(f"There is no verb {verb!r} among {', '.join(known)}{hint}")

@@ -1,0 +1,34 @@
+"""``facezoo env``: versions and devices, for a bug report."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from facezoo.cli.output import stdout
+from facezoo.cli.parsing import add_verb
+
+NAME = "env"
+
+
+def add_parser(verbs: Any) -> None:
+    """Adds the verb."""
+    add_verb(
+        verbs,
+        NAME,
+        "print versions and devices for a bug report",
+        "",
+        "Print the versions of facezoo and of what it stands on, and the devices torch can see.",
+        "  facezoo env",
+    ).set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints one line per version or device."""
+    from facezoo.engine.environment import environment
+
+    found = environment()
+    width = max(map(len, found))
+    for name, value in found.items():
+        stdout().print(f"{name:{width}}  {value}")
+    return 0

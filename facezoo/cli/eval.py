@@ -1,0 +1,101 @@
+"""``facezoo eval``: measure a model on a data set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from facezoo.cli.output import print_metrics, stdout, write_json
+from facezoo.cli.parsing import add_verb, names_a_model, read_names, split_overrides
+from facezoo.errors import ConfigError
+
+NAME = "eval"
+
+
+def add_parser(verbs: Any) -> None:
+    """Adds the verb."""
+    parser = add_verb(
+        verbs,
+        NAME,
+        "measure a model on a data set",
+        "MODEL [--weights W] [--data ROOT] [--truth DIR] [--list FILE] [--protocol P]\n"
+        "                    [--out DIR] [--json FILE] [--allow-imports] [key=value ...]",
+        "Measure a model: a name in the zoo, a YAML file, a run folder or a checkpoint.",
+        "  facezoo eval retinaface_mnet025 --data data/widerface --protocol original\n"
+        "  facezoo eval runs/first --data data/widerface --list mini_val.txt --json metrics.json\n"
+        "  facezoo eval retinaface_r50 --weights r50.safetensors --out results/r50",
+    )
+    names_a_model(
+        parser.add_argument(
+            "words", nargs="+", metavar="MODEL", help="the model; or key=value to change its config"
+        )
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="W",
+        help="file, run folder or checkpoint (default: the model's own)",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="ROOT",
+        help="folder in the layout of WIDER FACE, or a COCO json beside its images "
+        "(default: the config's)",
+    )
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="folder of the official .mat files "
+        "(default: eval_tools/ground_truth in or beside the data root)",
+    )
+    parser.add_argument(
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="evaluate these images as a set of its own, one <event>/<image>.jpg a line",
+    )
+    parser.add_argument(
+        "--protocol",
+        metavar="P",
+        help="the scale: original, vga, short1600, long:N, short:N or fixed:N "
+        "(default: the config's)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write numbers, predictions, curves and pictures"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
+    parser.add_argument(
+        "--allow-imports",
+        action="store_true",
+        help="let a config that comes out of a run or checkpoint import its plug-ins",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates and prints."""
+    models, overrides = split_overrides(arguments.words)
+    if len(models) != 1:
+        raise ConfigError(f"Name one model to evaluate; the words name {len(models)}.")
+    names = None if arguments.list is None else read_names(arguments.list)
+    from facezoo.engine.evaluate import evaluate
+
+    results = evaluate(
+        models[0],
+        data=arguments.data,
+        weights=arguments.weights,
+        truth=arguments.truth,
+        names=names,
+        protocol=arguments.protocol,
+        out=arguments.out,
+        overrides=overrides,
+        allow_imports=arguments.allow_imports,
+    )
+    print_metrics(f"{models[0]}, protocol {results['protocol']}", results)
+    if arguments.out is not None:
+        stdout().print(f"predictions, curves and pictures: {arguments.out}")
+    if arguments.json is not None:
+        write_json(arguments.json, results)
+    return 0

@@ -1,0 +1,136 @@
+"""``facezoo train``: train what one or several configs describe."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from facezoo.cli.output import stdout
+from facezoo.cli.parsing import Parser, add_verb, is_override, names_a_model, split_overrides
+from facezoo.errors import ConfigError
+
+NAME = "train"
+
+
+def add_parser(verbs: Any) -> None:
+    """Adds the verb."""
+    parser = add_verb(
+        verbs,
+        NAME,
+        "train what one or several configs describe",
+        "CONFIG [CONFIG ...] [key=value ...] [--resume [RUN|CKPT]] [--init-from W]\n"
+        "                     [--out DIR] [--sample] [--check] [--print-config] [--allow-imports]",
+        "Train a config, or several one after another, which ends with one table of comparison. A\n"
+        "config is the name of a model in the zoo or a YAML file; key=value changes what it says.",
+        "  facezoo train quickstart\n"
+        "  facezoo train retinaface_r50 data.root=data/widerface train.epochs=20 --out runs/first\n"
+        "  facezoo train retinaface_r50 --out runs/first --resume\n"
+        "  facezoo train mine.yaml hooks.ema=null model.neck.channels=128 --check\n"
+        "  facezoo train a.yaml b.yaml --sample",
+    )
+    names_a_model(
+        parser.add_argument(
+            "words", nargs="+", metavar="CONFIG", help="name or YAML file; or key=value"
+        )
+    )
+    _add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="RUN|CKPT",
+        help="go on with the run in --out, else the latest of this config; or with the one named",
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="W",
+        help="start from the weights of a file; FILE:backbone,neck takes parts of it",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="the run folder; with several configs the folder of theirs "
+        "(default: runs/CONFIG/DATE-TIME)",
+    )
+    parser.add_argument(
+        "--sample", action="store_true", help="a few steps on drawn faces, without any data"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="build everything, report every error, train nothing"
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the merged config with the origin of each value, train nothing",
+    )
+    parser.add_argument(
+        "--allow-imports",
+        action="store_true",
+        help="let a config that comes out of a run or checkpoint import its plug-ins",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains, or only checks or prints."""
+    words, resume = arguments.words, arguments.resume
+    if isinstance(resume, str) and is_override(resume):
+        words, resume = [resume, *words], True
+    sources, overrides = split_overrides(words)
+    if not sources:
+        raise ConfigError("There is no config among the words; name a model or a YAML file.")
+    if arguments.check:
+        return _check(sources, overrides)
+    configs = [_load(source, overrides, arguments.allow_imports) for source in sources]
+    if arguments.print_config:
+        for config in configs:
+            stdout().print(config.to_yaml(origins=True).rstrip())
+        return 0
+    return _train(configs, resume, arguments)
+
+
+def _train(configs: Sequence[Any], resume: str | bool | None, arguments: argparse.Namespace) -> int:
+    from facezoo.engine.run import comparison_table, train, train_many
+
+    options = {
+        "out": arguments.out,
+        "init_from": arguments.init_from,
+        "sample": arguments.sample,
+    }
+    if len(configs) == 1:
+        results = [train(configs[0], resume=resume, **options)]
+    elif isinstance(resume, str):
+        raise ConfigError(f"--resume {resume} is one run, but several configs are to be trained.")
+    else:
+        results = train_many(configs, resume=bool(resume), **options)
+    stdout().print(comparison_table(results), soft_wrap=False)
+    return 0
+
+
+def _load(source: str, overrides: Sequence[str], allow_imports: bool) -> Any:
+    """Returns the config of a name, a YAML file, a run folder or a checkpoint."""
+    from facezoo.config import load_config
+
+    carried = Path(source, "config.yaml")
+    if not carried.is_file():
+        return load_config(source, overrides)
+    config = load_config(carried, overrides, allow_imports=allow_imports)
+    config.name = carried.resolve().parent.name
+    return config
+
+
+def _check(sources: Sequence[str], overrides: Sequence[str]) -> int:
+    from facezoo.builder import check_config
+
+    problems = [problem for source in sources for problem in check_config(source, overrides)]
+    if problems:
+        raise ConfigError(problems)
+    for source in sources:
+        stdout().print(f"{source}: everything can be built.")
+    return 0

@@ -1,0 +1,105 @@
+"""``facezoo detect``: what it reads, prints, writes, and how it goes on after a broken file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facezoo.cli import main
+from facezoo.cli.detect import find_photographs
+from facezoo.errors import DataError
+from facezoo.structures import Faces
+
+FACE = Faces(
+    np.array([[10, 20, 40.123, 60]], np.float32),
+    np.array([0.75], np.float32),
+    np.full((1, 5, 2), 30, np.float32),
+)
+
+
+class OneFace:
+    """Stands for the detector: one face in each picture that is not black."""
+
+    batch_size = 2
+    given: dict[str, Any] = {}
+
+    def __init__(self, model: str, **given: Any) -> None:
+        OneFace.given = {"model": model, **given}
+
+    def __call__(self, images: list[np.ndarray]) -> list[Faces]:
+        return [FACE if image.any() else FACE.select(np.zeros(1, bool)) for image in images]
+
+    def describe(self) -> dict[str, Any]:
+        return {"model": OneFace.given["model"], "protocol": "original"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with photographs in subfolders of it."""
+    monkeypatch.setattr("facezoo.inference.detector.Detector", OneFace)
+    monkeypatch.chdir(tmp_path)
+    for name, value in (
+        ("a.png", 90),
+        ("in/a.png", 90),
+        ("in/b [1].PNG", 0),
+        ("in/deep/c.jpg", 90),
+    ):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(name, np.full((80, 64, 3), value, np.uint8))
+    Path("in/notes.txt").write_text("no photograph")
+    return tmp_path
+
+
+def test_finds_photographs_in_order_and_passes_over_its_own_output(folder: Path) -> None:
+    found = find_photographs(["a.png", "in", "in/a.png"], Path("in/deep"))
+    assert list(found.items()) == [
+        (Path("a.png"), Path("a.png")),
+        (Path("in/a.png"), Path("a_2.png")),
+        (Path("in/b [1].PNG"), Path("b [1].PNG")),
+    ]
+    with pytest.raises(DataError, match="no file or folder"):
+        find_photographs(["a.png", "z.png"], Path("detections"))
+
+
+def test_json_holds_every_face(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["detect", "a.png", "in", "--json", "out/faces.json", "--nms-thresh", "0.3"]) == 0
+    written = json.loads(Path("out/faces.json").read_text())
+    assert written["model"] == "retinaface_mnet025" and written["protocol"] == "original"
+    paths = [one["path"] for one in written["images"]]
+    assert paths == ["a.png", "in/a.png", "in/b [1].PNG", "in/deep/c.jpg"]
+    first = written["images"][0]
+    assert (first["width"], first["height"]) == (64, 80)
+    assert first["faces"] == [
+        {"box": [10, 20, 40.12, 60], "score": 0.75, "landmarks": [[30, 30]] * 5}
+    ]
+    assert written["images"][2]["faces"] == [] and written["failures"] == []
+    printed = capsys.readouterr()
+    assert "in/b [1].PNG: no faces" in printed.out
+    assert "3 faces in 4 photographs" in printed.out
+    assert "retinaface_mnet025" in printed.err
+    assert not Path("detections").exists()
+    assert OneFace.given["nms_thresh"] == 0.3 and OneFace.given["score_thresh"] == 0.5
+
+
+def test_draws_into_the_output_folder(folder: Path) -> None:
+    assert main(["detect", "in", "a.png", "--draw"]) == 0
+    names = {str(path.relative_to("detections")) for path in Path("detections").rglob("*.*")}
+    assert names == {"a.png", "b [1].PNG", "deep/c.jpg", "a_2.png"}
+    drawn, original = cv2.imread("detections/a.png"), cv2.imread("in/a.png")
+    assert drawn.shape == original.shape and (drawn != original).any()
+
+
+def test_an_unreadable_photograph_is_named_and_the_others_go_on(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Path("in/b [1].PNG").write_bytes(b"torn")
+    assert main(["detect", "in", "--json", "faces.json"]) == 1
+    printed = capsys.readouterr()
+    assert "1 of 3 photographs could not be read" in printed.err
+    assert "b [1].PNG" in printed.err
+    written = json.loads(Path("faces.json").read_text())
+    assert len(written["images"]) == 2
+    assert [one["path"] for one in written["failures"]] == ["in/b [1].PNG"]

@@ -1,0 +1,93 @@
+"""``facezoo train`` hands over what it was given, and really trains."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facezoo.cli import main
+from facezoo.engine.run import TrainResult
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
+    seen: list[tuple[Any, dict[str, Any]]] = []
+
+    def train(config: Any, **options: Any) -> TrainResult:
+        seen.append((config, options))
+        return TrainResult(config.name, Path("runs/x"), {"val/loss": 1.25})
+
+    def train_many(configs: Any, **options: Any) -> list[TrainResult]:
+        return [train(config, **options) for config in configs]
+
+    monkeypatch.setattr("facezoo.engine.run.train", train)
+    monkeypatch.setattr("facezoo.engine.run.train_many", train_many)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"resume": None, "out": None, "init_from": None, "sample": False}),
+        (["--resume"], {"resume": True}),
+        (["--resume", "runs/x"], {"resume": "runs/x"}),
+        (["--resume", "train.epochs=3"], {"resume": True}),
+        (["--out", "here", "--sample"], {"out": Path("here"), "sample": True}),
+        (["--init-from", "w.safetensors:backbone"], {"init_from": "w.safetensors:backbone"}),
+    ],
+)
+def test_options_reach_the_engine(
+    words: list[str], expected: dict, calls: list, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["train", "tiny_test", "optimizer.lr=0.5", *words]) == 0
+    ((config, options),) = calls
+    assert {name: options[name] for name in expected} == expected
+    assert config.data["optimizer"]["lr"] == 0.5
+    assert config.data["train"]["epochs"] == (3 if "train.epochs=3" in words else None)
+    assert "1.2500" in capsys.readouterr().out
+
+
+def test_several_configs_end_in_one_table(calls: list, capsys: pytest.CaptureFixture) -> None:
+    assert main(["train", "tiny_test", "retinaface_mnet025", "train.seed=7"]) == 0
+    assert [config.name for config, _ in calls] == ["tiny_test", "retinaface_mnet025"]
+    assert all(config.data["train"]["seed"] == 7 for config, _ in calls)
+    printed = capsys.readouterr().out
+    assert "tiny_test" in printed and "retinaface_mnet025" in printed
+
+
+def test_one_run_cannot_be_resumed_by_several_configs(
+    calls: list, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["train", "tiny_test", "retinaface_mnet025", "--resume", "runs/x"]) == 2
+    assert "runs/x is one run" in capsys.readouterr().err
+    assert not calls
+
+
+def test_print_config_trains_nothing(calls: list, capsys: pytest.CaptureFixture) -> None:
+    assert main(["train", "tiny_test", "train.seed=7", "--print-config"]) == 0
+    printed = capsys.readouterr().out
+    assert "seed: 7" in printed and "command line" in printed and "tiny_test.yaml:" in printed
+    assert not calls
+
+
+def test_check_trains_nothing_and_reports_every_error(
+    calls: list, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["train", "tiny_test", "--check"]) == 0
+    assert "tiny_test: everything can be built." in capsys.readouterr().out
+    wrong = ["model.backbone.type=MobileNetV7", "optimizer.lr=fast"]
+    assert main(["train", "tiny_test", "--check", *wrong]) == 2
+    printed = capsys.readouterr().err
+    assert "MobileNetV7" in printed and "optimizer.lr" in printed
+    assert not calls
+
+
+@pytest.mark.slow
+def test_trains_evaluates_and_detects(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = tmp_path / "run"
+    assert main(["train", "tiny_test", "--out", str(run), "train.max_steps=2"]) == 0
+    assert (run / "checkpoints" / "last" / "model.safetensors").is_file()
+    assert main(["train", "tiny_test", "--out", str(run)]) == 2
+    assert "resume" in capsys.readouterr().err
+    assert main(["eval", str(run), "--json", str(tmp_path / "m.json")]) == 0
+    assert "protocol" in capsys.readouterr().out

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from facezoo.engine.terminal import show_number
+
 
 def stdout() -> Console:
     """Returns the console of results."""
@@ -29,7 +31,7 @@ def print_metrics(title: str, results: Mapping[str, Any]) -> None:
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():
-        table.add_row(Text(name), f"{value:.4f}")
+        table.add_row(Text(name), show_number(value))
     console = stdout()
     console.print(table)
     for name, value in results.items():

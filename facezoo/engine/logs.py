@@ -23,11 +23,7 @@ def logging_to(path: Path) -> Iterator[None]:
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     handlers: list[logging.Handler] = [to_file]
     if not facezoo_logger.hasHandlers():
-        handlers.append(
-            RichHandler(
-                logging.INFO, terminal(), show_level=False, show_path=False, show_time=False
-            )
-        )
+        handlers.append(_to_terminal())
     for handler in handlers:
         facezoo_logger.addHandler(handler)
     facezoo_logger.setLevel(logging.DEBUG)
@@ -38,3 +34,14 @@ def logging_to(path: Path) -> Iterator[None]:
         for handler in handlers:
             facezoo_logger.removeHandler(handler)
             handler.close()
+
+
+def _to_terminal() -> logging.Handler:
+    """Returns lines that leave a progress bar whole on a terminal, and plain lines elsewhere."""
+    if terminal().is_terminal:
+        return RichHandler(
+            logging.INFO, terminal(), show_level=False, show_path=False, show_time=False
+        )
+    plain = logging.StreamHandler()
+    plain.setLevel(logging.INFO)
+    return plain

@@ -32,6 +32,7 @@ from facezoo.engine.logs import logging_to
 from facezoo.engine.plots import plot_losses
 from facezoo.engine.sample import SAMPLE_NOTE, SAMPLE_STEPS, sample_config
 from facezoo.engine.settings import TrainSettings
+from facezoo.engine.terminal import show_number
 from facezoo.engine.trainer import Trainer
 from facezoo.engine.truth import with_truth
 from facezoo.engine.validation import Validation
@@ -166,7 +167,7 @@ def comparison_table(results: Sequence[TrainResult]) -> Table:
     )
     for name in names:
         values = [one.metrics.get(name) for one in results]
-        table.add_row(name, *("-" if value is None else f"{value:.4f}" for value in values))
+        table.add_row(name, *("-" if value is None else show_number(value) for value in values))
     table.add_row("folder", *(str(one.folder) for one in results))
     return table
 

@@ -11,3 +11,8 @@ from rich.console import Console
 def terminal() -> Console:
     """Returns the console; progress bars and log lines share it, so that neither breaks."""
     return Console(stderr=True, highlight=False, markup=False)
+
+
+def show_number(value: float) -> str:
+    """Returns a metric as it is shown: counts whole, everything else with four decimals."""
+    return f"{value:.0f}" if abs(value) > 1 and float(value).is_integer() else f"{value:.4f}"

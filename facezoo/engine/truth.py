@@ -1,4 +1,4 @@
-"""The official truth of WIDER FACE: where it lies, and the evaluators that want it."""
+"""The official truth of WIDER FACE for the evaluators that want it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ from pathlib import Path
 from facezoo.errors import DataError
 from facezoo.evaluation import WiderFaceAP
 from facezoo.evaluation.base import Evaluator
-
-OFFICIAL_TRUTH = Path("eval_tools", "ground_truth")
-
-
-def find_truth(root: Path) -> Path | None:
-    """Returns the folder of the official ``.mat`` files in or beside a data root, if any."""
-    for place in (root / OFFICIAL_TRUTH, root.parent / OFFICIAL_TRUTH):
-        if place.is_dir():
-            return place
-    return None
+from facezoo.evaluation.official_truth import find_official_truth
 
 
 def with_truth(
@@ -35,7 +26,7 @@ def with_truth(
     """
     if truth is not None and not Path(truth).is_dir():
         raise DataError(f"There is no folder {truth} of the official .mat files.")
-    found = Path(truth) if truth is not None else root and find_truth(root)
+    found = Path(truth) if truth is not None else root and find_official_truth(root, root.parent)
     if not found:
         return list(evaluators)
     return [

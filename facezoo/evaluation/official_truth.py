@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from facezoo.errors import DataError
 
 SUBSETS = ("easy", "medium", "hard")
+LAYOUT = Path("eval_tools", "ground_truth")
+"""Where the official tool keeps the four files."""
 _UNREADABLE = (LookupError, ValueError, TypeError, OSError, NotImplementedError, zlib.error)
 """What SciPy raises for files that are cut off, damaged or of another kind."""
 
@@ -46,6 +48,11 @@ def read_official_truth(folder: Path) -> OfficialTruth:
             boxes[f"{event.item()}/{name.item()}.jpg"] = corners
     counted = {subset: _counted(folder / f"wider_{subset}_val.mat", boxes) for subset in SUBSETS}
     return OfficialTruth(boxes, counted)
+
+
+def find_official_truth(*places: Path) -> Path | None:
+    """Returns the first ``eval_tools/ground_truth`` that is in one of the folders, or None."""
+    return next((place / LAYOUT for place in places if (place / LAYOUT).is_dir()), None)
 
 
 def check_official_truth(folder: Path) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from facezoo.errors import DataError
+from facezoo.evaluation.official_truth import LAYOUT, find_official_truth
 from facezoo.evaluation.predictions import read_widerface_predictions
 from facezoo.evaluation.widerface import WiderFaceAP
 from facezoo.structures import Truth
-
-OFFICIAL_TRUTH = Path("eval_tools", "ground_truth")
 
 
 def evaluate_predictions(
@@ -67,11 +66,12 @@ def evaluate_predictions(
 
 
 def _find_truth(directory: Path) -> Path:
-    places = [directory, directory.absolute().parent, Path(), Path("data", "widerface")]
-    for place in places:
-        if (place / OFFICIAL_TRUTH).is_dir():
-            return place / OFFICIAL_TRUTH
-    raise DataError(
-        f"The official .mat files are neither in nor beside {directory} as {OFFICIAL_TRUTH}; give "
-        "their folder with --truth."
+    found = find_official_truth(
+        directory, directory.absolute().parent, Path(), Path("data", "widerface")
     )
+    if found is None:
+        raise DataError(
+            f"The official .mat files are neither in nor beside {directory} as {LAYOUT}; give "
+            "their folder with --truth."
+        )
+    return found

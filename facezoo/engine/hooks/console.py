@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from facezoo.engine.environment import peak_memory_gib
 from facezoo.engine.hooks.base import Hook
-from facezoo.engine.terminal import terminal
+from facezoo.engine.terminal import show_number, terminal
 from facezoo.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Console(Hook):
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Shows losses and speed, or the result of an evaluation."""
         if "train/loss" not in metrics:
-            numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            numbers = "  ".join(f"{name} {show_number(value)}" for name, value in metrics.items())
             logger.info("step %d  %s%s", trainer.step, numbers, _in_brackets(trainer.note))
             return
         text = self._describe(trainer, metrics)

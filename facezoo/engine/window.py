@@ -40,7 +40,10 @@ class Window:
     def add(self, step: int, ids: tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
         """Takes the loss terms of a step."""
         self.names = list(losses)
-        self.rows.append(torch.stack(list(losses.values())).float())
+        row = torch.stack(list(losses.values())).float()
+        if self.rows and self.rows[0].device != row.device:  # rows of a checkpoint
+            self.rows = [one.to(row.device) for one in self.rows]
+        self.rows.append(row)
         self.steps.append(step)
         self.ids.append(ids)
         self.timed_steps += 1
@@ -48,7 +51,7 @@ class Window:
     def close(self, batch_size: int) -> dict[str, float]:
         """Returns the mean loss terms and the speed since ``start``, and forgets the losses."""
         self.check_finite()
-        means = torch.stack(self.rows).double().mean(dim=0).tolist()
+        means = torch.stack(self.rows).cpu().double().mean(dim=0).tolist()
         seconds = max(time.perf_counter() - self.started - self.hook_seconds, 1e-9)
         metrics = {"train/loss": sum(means)}
         metrics |= {

@@ -131,11 +131,11 @@ class FaceDetector(nn.Module):
             maps = torch.eye(2, 3, dtype=torch.float64).expand(len(kept), 2, 3)
         return [
             Faces(
-                _map_boxes(boxes[i, keep].double().cpu(), maps[i].cpu()).float().numpy(),
+                _map_boxes(boxes[i, keep].cpu().double(), maps[i].cpu()).float().numpy(),
                 scores[i, keep].cpu().numpy(),
                 None
                 if landmarks is None
-                else _map_points(landmarks[i, keep].double().cpu(), maps[i].cpu()).float().numpy(),
+                else _map_points(landmarks[i, keep].cpu().double(), maps[i].cpu()).float().numpy(),
             )
             for i, keep in enumerate(kept)
         ]

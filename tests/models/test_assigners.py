@@ -75,10 +75,20 @@ def iou(a: list[Fraction], b: list[Fraction]) -> Fraction:
 
 
 def hide(index: list[int], priors: list, ignored: list) -> list[int]:
-    """Background of which ignored faces cover half or more teaches nothing."""
+    """Background teaches nothing where ignored faces cover half of it, or it would fit one."""
+    fitting = []
+    for face in ignored:
+        overlaps = [iou(face, prior) for prior in priors]
+        best = max(overlaps)
+        size = area(priors[overlaps.index(best)]) if best > 0 else None
+        fitting.append((size, (face[0] + face[2]) / 2, (face[1] + face[3]) / 2))
     for p, prior in enumerate(priors):
         covered = sum(intersection(face, prior) for face in ignored)
-        if index[p] == -1 and covered >= area(prior) / 2:
+        held = any(
+            area(prior) == size and prior[0] < x < prior[2] and prior[1] < y < prior[3]
+            for size, x, y in fitting
+        )
+        if index[p] == -1 and (covered >= area(prior) / 2 or held):
             index[p] = -2
     return index
 
@@ -250,6 +260,16 @@ def test_face_below_the_best_anchor_iou_gets_nothing() -> None:
     boxes = torch.tensor([[[25.0, 25, 28, 28]]])  # 9 of the 64 square pixels of one anchor
     assert (MaxIoU(best_anchor_iou=0.2)(grid, targets_of(boxes)).index == -1).all()
     assert (MaxIoU(best_anchor_iou=0.1)(grid, targets_of(boxes)).index == 0).sum() == 1
+
+
+def test_an_ignored_face_smaller_than_every_prior_is_not_taught_as_background() -> None:
+    """The face of 5 px covers a tenth of the smallest prior, which is the one that would find it."""
+    grid = AnchorGrid({8: [16, 32]}, [8])([(8, 8)], "cpu")
+    boxes = torch.tensor([[[26.0, 26, 31, 31]]])  # its middle: 28.5, 28.5
+    index = MaxIoU()(grid, targets_of(boxes, ignore=torch.ones(1, 1, dtype=torch.bool))).index[0]
+    hidden = {tuple(prior.tolist()) for prior in grid.priors[index == -2]}
+    assert hidden == {(x, y, 16, 16) for x in (28, 36) for y in (28, 36)}
+    assert (index != 0).all()
 
 
 def test_ignored_face_hides_background_but_takes_no_prior() -> None:

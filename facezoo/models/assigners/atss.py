@@ -9,7 +9,7 @@ from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import cxcywh_to_xyxy
 from facezoo.geometry.iou import aligned_iou
 from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims
-from facezoo.models.assigners.overlap import covered_share
+from facezoo.models.assigners.overlap import hidden_priors
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 
@@ -32,7 +32,8 @@ class ATSS(Assigner):
 
     Args:
         top_k: cells per level that a face looks at.
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it.
+        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
+            it is of the size that fits one of them best and holds its centre.
     """
 
     def __init__(self, top_k: int = 9, ignore_overlap: float = 0.5) -> None:
@@ -70,8 +71,8 @@ class ATSS(Assigner):
             claims.flatten(1),
             grid.priors.shape[0],
         )
-        covered = covered_share(grid, boxes, targets.valid & targets.ignore)
-        return finish(index, covered, self.ignore_overlap)
+        ignored = targets.valid & targets.ignore
+        return finish(index, hidden_priors(grid, boxes, ignored, self.ignore_overlap))
 
     def _candidates(self, grid: Grid, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the candidates B x G x K as priors, and which of them exist."""

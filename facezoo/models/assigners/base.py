@@ -97,14 +97,12 @@ def settle_claims(prior: Tensor, face: Tensor, measure: Tensor, claims: Tensor, 
     return torch.where(winner == nobody, BACKGROUND, winner)
 
 
-def finish(index: Tensor, covered: Tensor, ignore_overlap: float) -> Assignment:
-    """Returns the assignment, with background under ignored faces teaching nothing.
+def finish(index: Tensor, hidden: Tensor) -> Assignment:
+    """Returns the assignment, with background that ignored faces hide teaching nothing.
 
     Args:
         index: B x N, int64, before ignored faces are looked at.
-        covered: B x N, the share of each prior that ignored faces cover.
-        ignore_overlap: share from which a prior that would be background is ignored.
+        hidden: B x N, bool, see ``overlap.hidden_priors``.
     """
-    hidden = (index == BACKGROUND) & (covered >= ignore_overlap)
-    index = torch.where(hidden, IGNORE, index)
+    index = torch.where((index == BACKGROUND) & hidden, IGNORE, index)
     return Assignment(index, (index != IGNORE).float())

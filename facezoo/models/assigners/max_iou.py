@@ -7,7 +7,7 @@ from torch import Tensor
 
 from facezoo.errors import ConfigError
 from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims
-from facezoo.models.assigners.overlap import best_overlaps, covered_share, r_of_iou
+from facezoo.models.assigners.overlap import best_overlaps, hidden_priors, r_of_iou
 from facezoo.models.losses.base import BACKGROUND, IGNORE
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
@@ -28,7 +28,8 @@ class MaxIoU(Assigner):
         positive_iou: IoU from which a prior is positive.
         negative_iou: IoU below which a prior is background.
         best_anchor_iou: IoU from which a face has its best prior for sure.
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it.
+        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
+            it is of the size that fits one of them best and holds its centre.
     """
 
     def __init__(
@@ -65,5 +66,5 @@ class MaxIoU(Assigner):
         face = torch.arange(boxes.shape[1], device=boxes.device).expand_as(best.face_prior)
         owner = settle_claims(best.face_prior, face, best.face_r, claims, grid.priors.shape[0])
         index = torch.where(owner >= 0, owner, index)
-        covered = covered_share(grid, boxes, targets.valid & targets.ignore)
-        return finish(index, covered, self.ignore_overlap)
+        ignored = targets.valid & targets.ignore
+        return finish(index, hidden_priors(grid, boxes, ignored, self.ignore_overlap))

@@ -89,24 +89,60 @@ def best_overlaps(grid: Grid, boxes: Tensor, counted: Tensor) -> BestOverlaps:
     return BestOverlaps(*priors, face_r, face_prior)
 
 
-def covered_share(grid: Grid, boxes: Tensor, counted: Tensor) -> Tensor:
-    """Returns the share of each prior's area that the counted faces cover, B x N.
+def hidden_priors(grid: Grid, boxes: Tensor, counted: Tensor, share: float) -> Tensor:
+    """Returns the priors that say something of ignored faces, B x N, bool.
 
-    Where faces overlap each other, each counts.
+    A prior does so if the counted faces cover at least ``share`` of its area (where faces overlap
+    each other, each counts), or if it is of the size that fits one of them best and holds its
+    centre: the smallest priors are larger than many a face that is too small to be taught.
+
+    Args:
+        grid: the priors.
+        boxes: B x G x 4, xyxy, float32.
+        counted: B x G, bool, the ignored faces.
+        share: of a prior's area.
     """
     levels = _levels(grid)
     total: Tensor | None = None
     for part in _chunks(grid, boxes):
+        tables = [_tables(level, boxes[:, part], counted[:, part]) for level in levels]
+        best = [_best_per_anchor(level, *one) for level, one in zip(levels, tables, strict=True)]
+        best_r, fitting = torch.cat(best, dim=-1).max(dim=-1, keepdim=True)
+        area = torch.cat([level.area for level in levels])[fitting]
         shares = []
-        for level in levels:
-            width, height, _ = _tables(level, boxes[:, part], counted[:, part])
-            # B x A x H x W as a product of matrices, summed over faces.
-            covered = height.permute(0, 2, 3, 1) @ width.transpose(1, 2)
-            shares.append(_in_grid_order(covered / level.area.view(-1, 1, 1)))
-        share = torch.cat(shares, dim=1)
-        total = share if total is None else total + share
+        for level, (width, height, _) in zip(levels, tables, strict=True):
+            fits = (level.area == area) & (best_r > 0)
+            covered = _summed_products(width, height) / level.area.view(-1, 1, 1)
+            held = _summed_products(*_holds_centre(level, boxes[:, part], fits))
+            shares.append(_in_grid_order(torch.where(held > 0, torch.inf, covered)))
+        chunk = torch.cat(shares, dim=1)
+        total = chunk if total is None else total + chunk
     assert total is not None
-    return total
+    return total >= share
+
+
+def _best_per_anchor(level: Level, width: Tensor, height: Tensor, area: Tensor) -> Tensor:
+    """Returns B x G x A, the largest overlap of each face with the priors of each size."""
+    return height.amax(dim=-1) * width.amax(dim=-1) / (area[:, :, None] + level.area)
+
+
+def _summed_products(width: Tensor, height: Tensor) -> Tensor:
+    """Returns B x A x H x W, the sum over faces of height (B x G x A x H) times width."""
+    return height.permute(0, 2, 3, 1) @ width.transpose(1, 2)
+
+
+def _holds_centre(level: Level, boxes: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns, as 0 or 1, whose columns B x G x A x W and rows B x G x A x H hold a face's centre.
+
+    Args:
+        level: the priors.
+        boxes: B x G x 4.
+        fits: B x G x A; sizes of priors that do not fit a face hold nothing.
+    """
+    x, y = ((boxes[..., :2] + boxes[..., 2:]) / 2)[..., None, None].unbind(dim=2)
+    columns = (x > level.x1) & (x < level.x2) & fits[..., None]
+    rows = (y > level.y1) & (y < level.y2)
+    return columns.float(), rows.float()
 
 
 def _levels(grid: Grid) -> list[Level]:
@@ -156,11 +192,10 @@ def _best_of_chunk(
         prior_r.append(_in_grid_order(best))
         prior_face.append(_in_grid_order(face))
 
-        widest, column = width.max(dim=-1)
-        highest, row = height.max(dim=-1)
+        column, row = width.argmax(dim=-1), height.argmax(dim=-1)
         anchors, columns = level.x1.shape
         anchor = torch.arange(anchors, device=boxes.device)
-        face_r.append(highest * widest / both_areas)
+        face_r.append(_best_per_anchor(level, width, height, area))
         face_prior.append(level.first + (row * columns + column) * anchors + anchor)
     all_r = torch.cat(face_r, dim=-1)
     best_r = all_r.amax(dim=-1, keepdim=True)

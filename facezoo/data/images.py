@@ -1,4 +1,4 @@
-"""Photographs from files, decoded by OpenCV (libjpeg-turbo, libpng, libwebp ...)."""
+"""Pictures from and to files, coded by OpenCV (libjpeg-turbo, libpng, libwebp ...)."""
 
 from __future__ import annotations
 
@@ -57,6 +57,34 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
             "OpenCV knows; fetch it again or convert it to JPEG or PNG."
         )
     return np.asarray(image, np.uint8)
+
+
+def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 95) -> None:
+    """Writes a picture in the format that the ending of its name says.
+
+    Args:
+        path: such as ``a.jpg`` or ``a.png``, in any case; its name may hold any character. The
+            folder is made where it is missing.
+        image: H x W x 3, RGB.
+        jpeg_quality: 0 to 100, for JPEG only.
+
+    Raises:
+        DataError: the ending is no format that OpenCV writes, or the format cannot hold the image.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+    try:
+        done, data = cv2.imencode(
+            path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options
+        )
+    except cv2.error as error:
+        raise DataError(f"The picture {path} cannot be encoded: {error.err}.") from error
+    if not done:
+        raise DataError(f"The picture {path} cannot be encoded; give its name the ending .png.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Encoded in memory, as OpenCV's own writing of files fails for some names on Windows.
+    path.write_bytes(data.tobytes())
 
 
 def _has_end(data: bytes) -> bool:

@@ -28,17 +28,6 @@ def cxcywh_to_xyxy(boxes_cxcywh: Tensor) -> Tensor:
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
-def clip_boxes(boxes_xyxy: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Returns the part of the boxes inside an image of ``size_hw`` pixels.
-
-    A box that lies wholly outside ends as one without area on the border.
-    """
-    height, width = size_hw
-    x1, y1, x2, y2 = at_least_float32(boxes_xyxy).unbind(dim=-1)
-    clipped = [x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)]
-    return torch.stack(clipped, dim=-1)
-
-
 def box_area(boxes_xyxy: Tensor) -> Tensor:
     """Returns the area in square pixels, shape ``...``; an inverted box has none."""
     x1, y1, x2, y2 = at_least_float32(boxes_xyxy).unbind(dim=-1)

@@ -1,4 +1,4 @@
-"""The priors that a head predicts at: anchors of given sides, or points, at each cell's centre."""
+"""The priors that a head predicts at: anchors of given sides at each cell's centre."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ class AnchorGrid(nn.Module):
     ((j + 0.5) s, (i + 0.5) s). Rows of the grid are ordered by level, row, column, anchor.
 
     Args:
-        anchors: sides in pixels per stride, such as ``{8: [16, 32], 16: [64, 128]}``; an anchor of
-            the stride itself makes a point of a cell (see ``points``).
+        anchors: sides in pixels per stride, such as ``{8: [16, 32], 16: [64, 128]}``.
         in_strides: the strides of the features, fine to coarse.
 
     Attributes:
@@ -46,11 +45,6 @@ class AnchorGrid(nn.Module):
         self.strides = tuple(in_strides)
         self.sides = tuple(tuple(anchors[stride]) for stride in in_strides)
         self.anchors_per_cell = [len(sides) for sides in self.sides]
-
-    @classmethod
-    def points(cls, in_strides: Sequence[int]) -> AnchorGrid:
-        """Returns a grid of one point per cell, its width and height the stride."""
-        return cls({stride: [stride] for stride in in_strides}, in_strides)
 
     def forward(self, feature_sizes: Sequence[tuple[int, int]], device: torch.device | str) -> Grid:
         """Returns the priors of feature maps of these sizes.

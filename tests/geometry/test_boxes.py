@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facezoo.geometry.boxes import box_area, clip_boxes, cxcywh_to_xyxy, xyxy_to_cxcywh
+from facezoo.geometry.boxes import box_area, cxcywh_to_xyxy, xyxy_to_cxcywh
 
 coordinate = st.floats(-2000, 2000, width=32)
 side = st.floats(0, 2000, width=32)
@@ -23,12 +23,6 @@ def test_half_open_box_has_the_width_between_its_edges() -> None:
 
 def test_inverted_box_has_no_area() -> None:
     assert box_area(torch.tensor([[5.0, 5.0, 3.0, 3.0]])).item() == 0
-
-
-def test_clipping_keeps_what_lies_in_the_image() -> None:
-    boxes = torch.tensor([[-5.0, -5, 50, 50], [90, 10, 200, 20], [300, 300, 400, 400]])
-    expected = [[0, 0, 50, 40], [90, 10, 100, 20], [100, 40, 100, 40]]
-    assert clip_boxes(boxes, size_hw=(40, 100)).tolist() == expected
 
 
 def test_half_precision_is_computed_in_float32() -> None:

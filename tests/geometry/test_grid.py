@@ -35,17 +35,6 @@ def test_order_of_the_mapping_does_not_matter() -> None:
     assert torch.equal(first.priors, second.priors)
 
 
-def test_points_are_as_large_as_their_stride() -> None:
-    grid = AnchorGrid.points([4, 8])([(2, 2), (1, 1)], "cpu")
-    assert grid.priors.tolist() == [
-        [2, 2, 4, 4],
-        [6, 2, 4, 4],
-        [2, 6, 4, 4],
-        [6, 6, 4, 4],
-        [4, 4, 8, 8],
-    ]
-
-
 def test_grid_holds_no_weights() -> None:
     grid = AnchorGrid(ANCHORS, [8, 16, 32])
     assert grid.state_dict() == {}

@@ -263,7 +263,7 @@ def test_face_below_the_best_anchor_iou_gets_nothing() -> None:
 
 
 def test_an_ignored_face_smaller_than_every_prior_is_not_taught_as_background() -> None:
-    """The face of 5 px covers a tenth of the smallest prior, which is the one that would find it."""
+    """A face of 5 px covers a tenth of the smallest prior, which would find it."""
     grid = AnchorGrid({8: [16, 32]}, [8])([(8, 8)], "cpu")
     boxes = torch.tensor([[[26.0, 26, 31, 31]]])  # its middle: 28.5, 28.5
     index = MaxIoU()(grid, targets_of(boxes, ignore=torch.ones(1, 1, dtype=torch.bool))).index[0]

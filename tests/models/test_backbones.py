@@ -55,6 +55,20 @@ def test_weights_from_a_local_file(tmp_path: Path) -> None:
         TimmBackbone("resnet18", pretrained=tmp_path / "torn.pth")
 
 
+def test_a_network_that_nobody_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which networks of timm have no weights changes; what it says of one does not."""
+    network = timm.create_model("resnet18", features_only=True)
+
+    def create(*_: object, **options: object) -> object:
+        if options.get("pretrained"):
+            raise RuntimeError("No pretrained weights exist for resnet18.")
+        return network
+
+    monkeypatch.setattr(timm, "create_model", create)
+    with pytest.raises(ConfigError, match="timm has no weights of resnet18"):
+        TimmBackbone("resnet18", pretrained=True)
+
+
 def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **options: object) -> None:
         if options.get("pretrained"):

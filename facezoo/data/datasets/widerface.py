@@ -27,6 +27,11 @@ INVALID = ATTRIBUTES.index("invalid")
 UNKNOWN = -1.0
 ZEROS = frozenset({"0", "0.0"})
 PICTURES = (".jpg", ".jpeg", ".png")
+LANDMARKS_ADVICE = (
+    "put the label.txt of RetinaFace's authors there, or train without landmarks: "
+    "data.train.dataset.landmarks=null data.val.dataset.landmarks=null "
+    "model.head.landmark_loss=null"
+)
 
 
 @DATASETS.register
@@ -174,7 +179,7 @@ def _read_landmarks(
 
     A row is ``x y width height``, five times ``x y flag``, and mostly a confidence.
     """
-    lines = read_lines(path, "name a label.txt of RetinaFace, or no landmarks")
+    lines = read_lines(path, LANDMARKS_ADVICE)
     places: list[int] = []
     images: list[int] = []
     image: int | None = None

@@ -89,6 +89,11 @@ def _create(name: str, pretrained: bool | Path, indices: tuple[int, ...]) -> nn.
     except DAMAGED_FILE as error:
         if not options["pretrained"]:
             raise
+        if "No pretrained weights" in str(error):
+            raise ConfigError(
+                f"pretrained is true, but timm has no weights of {name}; give false, or a local "
+                "file of them"
+            ) from error
         if isinstance(pretrained, Path):
             raise CheckpointError(
                 f"pretrained is {str(pretrained)!r}, which holds no weights of {name} that can be "

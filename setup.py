@@ -42,6 +42,8 @@ setup(
         "torchvision>=0.21",
     ],
     extras_require={
+        "completion": ["argcomplete>=3.1"],
+        "fast-eval": ["faster-coco-eval>=1.6"],
         "dev": [
             "build",
             "hypothesis>=6.100",

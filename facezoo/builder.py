@@ -140,15 +140,23 @@ def build_evaluators(config: Config) -> list[Evaluator]:
 
 
 def check_config(
-    source: str | Path | Mapping[str, Any] | Config, overrides: Sequence[str] = ()
+    source: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str] = (),
+    *,
+    allow_imports: bool = True,
 ) -> list[str]:
     """Builds everything that a config describes, and returns all that is wrong with it.
 
     The model is built on torch's meta device, where it takes no memory, unless a part needs real
-    numbers to be built.
+    numbers to be built. What a run needs besides is checked by the engine.
+
+    Args:
+        source: see ``load_config``, like the others.
+        overrides: such as ``["train.epochs=5"]``.
+        allow_imports: False for a config that came with a checkpoint.
     """
     try:
-        config, problems = load_with_problems(source, overrides)
+        config, problems = load_with_problems(source, overrides, allow_imports)
         config.import_plugins()
     except ConfigError as error:
         return error.problems

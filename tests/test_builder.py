@@ -442,3 +442,8 @@ def test_plugins_are_imported_before_anything_is_built(
     assert check_config(source(imports=["gone_plugin"]))[0].startswith(
         "imports.0: the module 'gone"
     )
+
+
+def test_check_of_a_checkpoint_imports_only_what_is_allowed() -> None:
+    (problem,) = check_config(source(imports=["gone_plugin"]), allow_imports=False)
+    assert "--allow-imports" in problem

@@ -28,7 +28,7 @@ examples:
   facezoo detect photo.jpg --draw              find faces with the model that comes along
   facezoo eval retinaface_mnet025 --data data/widerface --protocol original
 
-`facezoo VERB --help` says more. Completion: install facezoo[completion], then
+`facezoo VERB --help` says more. Completion, after pip install "facezoo[completion]":
   eval "$(register-python-argcomplete facezoo)"
 """
 
@@ -57,12 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
-    if "_ARGCOMPLETE" in os.environ:
-        import argcomplete
-
-        argcomplete.autocomplete(parser)
     debug = "--debug" in words
     try:
+        _complete(parser)
         _check_verb(words)
         arguments = parse(parser, words)
         return int(arguments.run(arguments))
@@ -72,6 +69,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exception(error)
         return _report(error)
+
+
+def _complete(parser: Parser) -> None:
+    """Answers the shell and ends the process where it asks for completions.
+
+    Raises:
+        FacezooError: argcomplete is not installed.
+    """
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError as error:
+        raise FacezooError(
+            "The shell asks for completions (_ARGCOMPLETE is set), but argcomplete is not "
+            'installed; run pip install "facezoo[completion]".'
+        ) from error
+    argcomplete.autocomplete(parser)
 
 
 def _report(error: FacezooError | OSError | KeyboardInterrupt) -> int:

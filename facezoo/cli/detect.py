@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facezoo.cli.output import stdout, write_json
-from facezoo.cli.parsing import add_verb, names_a_model
+from facezoo.cli.parsing import add_running_options, add_verb, names_a_model
 from facezoo.engine.terminal import terminal
-from facezoo.errors import DataError
+from facezoo.errors import ConfigError, DataError
 from facezoo.zoo.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def add_parser(verbs: Any) -> None:
         NAME,
         "find faces in photographs",
         "PATH [PATH ...] [--model M] [--weights W] [--out DIR] [--json FILE] [--draw]\n"
-        "                      [--protocol P] [--score-thresh S] [--nms-thresh I]",
+        "                      [--protocol P] [--score-thresh S] [--nms-thresh I]\n"
+        "                      [--device D] [--batch-size N]",
         "Find faces in photographs and in folders of them, with their subfolders. Without --model\n"
         f"the model that comes along is used ({DEFAULT_MODEL}); nothing is downloaded.",
         "  facezoo detect photo.jpg --draw\n"
@@ -82,12 +83,15 @@ def add_parser(verbs: Any) -> None:
         metavar="I",
         help="IoU above which the worse of two faces is dropped (default: the model's own)",
     )
+    add_running_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Finds, prints, draws; an unreadable photograph is counted and the others go on."""
-    photographs = find_photographs(arguments.words, arguments.out)
+    out = arguments.out if arguments.draw else None
+    photographs = find_photographs(arguments.words, out)
+    _check_written(photographs, out, arguments.json)
     from facezoo.inference.detector import Detector
 
     detector = Detector(
@@ -97,14 +101,16 @@ def run(arguments: argparse.Namespace) -> int:
         protocol=arguments.protocol,
         score_thresh=arguments.score_thresh,
         nms_thresh=arguments.nms_thresh,
+        device=arguments.device,
+        batch_size=arguments.batch_size,
     )
     described = detector.describe()
     terminal().print("; ".join(f"{name} {value}" for name, value in described.items()))
-    results, failures = _detect(detector, photographs, arguments.out if arguments.draw else None)
+    results, failures = _detect(detector, photographs, out)
     found = sum(len(one["faces"]) for one in results)
     stdout().print(f"{found} faces in {len(results)} photographs")
-    if arguments.draw and results:
-        stdout().print(f"drawn into {arguments.out}")
+    if out is not None and results:
+        stdout().print(f"drawn into {out}")
     if arguments.json is not None:
         write_json(arguments.json, {**described, "images": results, "failures": failures})
     if failures:
@@ -112,12 +118,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def find_photographs(words: Sequence[str], out: Path) -> dict[Path, Path]:
+def find_photographs(words: Sequence[str], out: Path | None) -> dict[Path, Path]:
     """Returns the photographs to look at, and the name of each below the output folder.
 
     Args:
         words: files, taken as they are; and folders, of whose files the pictures are taken.
-        out: the output folder, whose pictures are passed over.
+        out: the output folder, or None where nothing is drawn. Pictures in it are passed over and
+            counted on the terminal where it lies within one of the folders.
 
     Raises:
         DataError: a path does not exist, or there is no photograph at all.
@@ -125,17 +132,54 @@ def find_photographs(words: Sequence[str], out: Path) -> dict[Path, Path]:
     found: dict[Path, Path] = {}
     for path in map(Path, words):
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                inside = out.resolve() in file.resolve().parents
-                if file.suffix.lower() in SUFFIXES and file.is_file() and not inside:
-                    found.setdefault(file, file.relative_to(path))
+            for file in _pictures_in(path, out):
+                found.setdefault(file, file.relative_to(path))
         elif path.is_file():
-            found.setdefault(path, Path(path.name))
+            known = path.suffix.lower() in SUFFIXES
+            found.setdefault(path, Path(path.name if known else f"{path.name}.png"))
         else:
             raise DataError(f"There is no file or folder {path}.")
     if not found:
         raise DataError(f"There is no photograph in {', '.join(words)}.")
     return _distinct(found)
+
+
+def _pictures_in(folder: Path, out: Path | None) -> list[Path]:
+    """Returns the pictures of a folder, without those that were drawn into it earlier."""
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    pictures = [file for file in files if file.is_file()]
+    drawings = None if out is None else out.resolve()
+    if drawings is None or folder.resolve() not in drawings.parents:
+        return pictures
+    others = [file for file in pictures if drawings not in file.resolve().parents]
+    if len(others) < len(pictures):
+        terminal().print(f"{len(pictures) - len(others)} pictures in {out} are passed over.")
+    return others
+
+
+def _check_written(photographs: dict[Path, Path], out: Path | None, json: Path | None) -> None:
+    """Refuses to write over a photograph, also over one that was not asked for.
+
+    An output folder that holds photographs may hold more of them, so that nothing in it is
+    overwritten; in one of its own, a second run replaces the drawings of the first.
+
+    Raises:
+        ConfigError: a file to be written is a photograph, or may be one.
+    """
+    originals = {photograph.resolve() for photograph in photographs}
+    drawings = [] if out is None else [out / name for name in photographs.values()]
+    mixed = out is not None and any(out.resolve() in one.parents for one in originals)
+    for path in [*drawings, *([] if json is None else [json])]:
+        if path.resolve() in originals:
+            raise ConfigError(
+                f"Writing {path} would overwrite the photograph; give another --out or --json."
+            )
+    for path in drawings:
+        if mixed and path.exists():
+            raise ConfigError(
+                f"Drawing {path} would overwrite a file in {out}, which also holds photographs; "
+                "give another --out."
+            )
 
 
 def _distinct(found: dict[Path, Path]) -> dict[Path, Path]:
@@ -157,7 +201,8 @@ def _detect(
     """Returns a record per photograph, and one per file that could not be read."""
     from rich.progress import Progress
 
-    from facezoo.data.images import read_image
+    from facezoo.data.images import read_image, write_image
+    from facezoo.inference.drawing import draw_faces
 
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
@@ -179,7 +224,7 @@ def _detect(
                 results.append(_record(path, image, faces))
                 stdout().print(f"{path}: {_summary(faces)}")
                 if out is not None:
-                    _draw(image, faces, out / photographs[path])
+                    write_image(out / photographs[path], draw_faces(image, faces))
             progress.advance(task, detector.batch_size)
     return results, failures
 
@@ -206,14 +251,3 @@ def _record(path: Path, image: NDArray[np.uint8], faces: Faces) -> dict[str, Any
         records.append(record)
     height, width = image.shape[:2]
     return {"path": str(path), "width": width, "height": height, "faces": records}
-
-
-def _draw(image: NDArray[np.uint8], faces: Faces, path: Path) -> None:
-    import cv2
-
-    from facezoo.inference.drawing import draw_faces
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = cv2.cvtColor(draw_faces(image, faces), cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(path), drawn):
-        raise DataError(f"The picture {path} could not be written; is the disk full?")

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from facezoo.cli.output import print_metrics, stdout, write_json
-from facezoo.cli.parsing import add_verb, names_a_model, read_names, split_overrides
+from facezoo.cli.parsing import (
+    add_running_options,
+    add_verb,
+    names_a_model,
+    read_names,
+    split_overrides,
+)
 from facezoo.errors import ConfigError
 
 NAME = "eval"
@@ -20,7 +26,8 @@ def add_parser(verbs: Any) -> None:
         NAME,
         "measure a model on a data set",
         "MODEL [--weights W] [--data ROOT] [--truth DIR] [--list FILE] [--protocol P]\n"
-        "                    [--out DIR] [--json FILE] [--allow-imports] [key=value ...]",
+        "                    [--out DIR] [--json FILE] [--device D] [--batch-size N]\n"
+        "                    [--allow-imports] [key=value ...]",
         "Measure a model: a name in the zoo, a YAML file, a run folder or a checkpoint.",
         "  facezoo eval retinaface_mnet025 --data data/widerface --protocol original\n"
         "  facezoo eval runs/first --data data/widerface --list mini_val.txt --json metrics.json\n"
@@ -66,6 +73,7 @@ def add_parser(verbs: Any) -> None:
         "--out", type=Path, metavar="DIR", help="write numbers, predictions, curves and pictures"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
+    add_running_options(parser)
     parser.add_argument(
         "--allow-imports",
         action="store_true",
@@ -91,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         protocol=arguments.protocol,
         out=arguments.out,
         overrides=overrides,
+        device=arguments.device,
+        batch_size=arguments.batch_size,
         allow_imports=arguments.allow_imports,
     )
     print_metrics(f"{models[0]}, protocol {results['protocol']}", results)

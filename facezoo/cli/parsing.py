@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from facezoo.errors import DataError
+from facezoo.inference.limits import BATCH_SIZE
 
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
@@ -91,18 +92,41 @@ def read_names(path: Path) -> list[str]:
     """Returns the image ids of a file with one ``<event>/<image>.jpg`` a line.
 
     Raises:
-        DataError: the file is missing or holds no name.
+        DataError: the file is missing, is no text, or holds no name.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # With utf-8-sig, as editors on Windows may put a mark before the first name.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise DataError(
             f"The list {path} does not exist; give a file with one <event>/<image>.jpg a line."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"The list {path} is no text in UTF-8; give a file with one <event>/<image>.jpg a line."
         ) from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(f"The list {path} is empty; give one <event>/<image>.jpg a line.")
     return names
+
+
+def add_running_options(parser: Parser) -> None:
+    """Adds the options for where a model runs and how much at once."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="D",
+        help="cuda, cuda:1, mps or cpu (default: auto, the first of them that is there)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=BATCH_SIZE,
+        metavar="N",
+        help="the most photographs that are predicted together; less needs less memory "
+        "(default: %(default)s)",
+    )
 
 
 def names_a_model(action: argparse.Action) -> None:

@@ -86,49 +86,49 @@ def run(arguments: argparse.Namespace) -> int:
     if not sources:
         raise ConfigError("There is no config among the words; name a model or a YAML file.")
     if arguments.check:
-        return _check(sources, overrides)
-    configs = [_load(source, overrides, arguments.allow_imports) for source in sources]
+        return _check(sources, overrides, arguments.allow_imports)
     if arguments.print_config:
-        for config in configs:
-            stdout().print(config.to_yaml(origins=True).rstrip())
-        return 0
-    return _train(configs, resume, arguments)
+        return _print(sources, overrides, arguments.allow_imports)
+    return _train(sources, overrides, resume, arguments)
 
 
-def _train(configs: Sequence[Any], resume: str | bool | None, arguments: argparse.Namespace) -> int:
+def _train(
+    sources: Sequence[str],
+    overrides: Sequence[str],
+    resume: str | bool | None,
+    arguments: argparse.Namespace,
+) -> int:
     from facezoo.engine.run import comparison_table, train, train_many
 
     options = {
+        "overrides": overrides,
         "out": arguments.out,
         "init_from": arguments.init_from,
         "sample": arguments.sample,
+        "allow_imports": arguments.allow_imports,
     }
-    if len(configs) == 1:
-        results = [train(configs[0], resume=resume, **options)]
+    if len(sources) == 1:
+        results = [train(sources[0], resume=resume, **options)]
     elif isinstance(resume, str):
         raise ConfigError(f"--resume {resume} is one run, but several configs are to be trained.")
     else:
-        results = train_many(configs, resume=bool(resume), **options)
+        results = train_many(sources, resume=bool(resume), **options)
     stdout().print(comparison_table(results), soft_wrap=False)
     return 0
 
 
-def _load(source: str, overrides: Sequence[str], allow_imports: bool) -> Any:
-    """Returns the config of a name, a YAML file, a run folder or a checkpoint."""
-    from facezoo.config import load_config
+def _print(sources: Sequence[str], overrides: Sequence[str], allow_imports: bool) -> int:
+    from facezoo.engine.run_config import open_config
 
-    carried = Path(source, "config.yaml")
-    if not carried.is_file():
-        return load_config(source, overrides)
-    config = load_config(carried, overrides, allow_imports=allow_imports)
-    config.name = carried.resolve().parent.name
-    return config
+    for config in [open_config(source, overrides, allow_imports) for source in sources]:
+        stdout().print(config.to_yaml(origins=True).rstrip())
+    return 0
 
 
-def _check(sources: Sequence[str], overrides: Sequence[str]) -> int:
-    from facezoo.builder import check_config
+def _check(sources: Sequence[str], overrides: Sequence[str], allow_imports: bool) -> int:
+    from facezoo.engine.run_check import check_run
 
-    problems = [problem for source in sources for problem in check_config(source, overrides)]
+    problems = [one for source in sources for one in check_run(source, overrides, allow_imports)]
     if problems:
         raise ConfigError(problems)
     for source in sources:

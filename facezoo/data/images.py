@@ -73,11 +73,11 @@ def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 
         OSError: the file cannot be written.
     """
     path = Path(path)
-    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+    suffix = path.suffix.lower()
+    is_jpeg = suffix in (".jpg", ".jpeg")
+    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if is_jpeg else []
     try:
-        done, data = cv2.imencode(
-            path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options
-        )
+        done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     except cv2.error as error:
         raise DataError(f"The picture {path} cannot be encoded: {error.err}.") from error
     if not done:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import os
 import random
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
 import facezoo
@@ -32,6 +33,8 @@ from facezoo.zoo.safe_load import load_weights, save_tensors
 
 if TYPE_CHECKING:
     from facezoo.engine.trainer import Trainer
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -47,9 +50,7 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
     """
     trainer.check_finite()
     with new_folder(folder) as temporary:
-        (temporary / "config.yaml").write_text(
-            yaml.safe_dump(dict(trainer.config), sort_keys=False), encoding="utf-8"
-        )
+        (temporary / "config.yaml").write_text(trainer.config.to_yaml(), encoding="utf-8")
         _save_weights(trainer.deployed, temporary / WEIGHTS, trainer.step)
         if trainer.averaged is not None:
             _save_weights(trainer.model, temporary / RAW_WEIGHTS, trainer.step)
@@ -57,7 +58,9 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
 
 
 def load_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Puts a trainer that was built from the same config into the state of a checkpoint.
+    """Puts a trainer that was built from the run's config into the state of a checkpoint.
+
+    The arguments of the optimizer, such as ``weight_decay``, stay those of the trainer.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another architecture.
@@ -68,14 +71,11 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     if averaged and any(hook.keeps_average for hook in trainer.hooks.values()):
         trainer.averaged = copy.deepcopy(trainer.model).requires_grad_(False).eval()
         load_weights(trainer.averaged, folder / WEIGHTS)
-    try:
-        trainer.optimizer.load_state_dict(state["optimizer"])
-    except ValueError as error:
-        raise CheckpointError(
-            f"{folder / STATE} holds the state of another optimizer ({error}); resume with the "
-            "config of the run, or start anew from its weights with --init-from."
-        ) from error
-    trainer.scaler.load_state_dict(state["scaler"])
+    _load_optimizer(trainer.optimizer, state["optimizer"], folder / STATE)
+    if state["scaler"]:
+        trainer.scaler.load_state_dict(state["scaler"])
+    elif trainer.scaler.is_enabled():
+        logger.info("The run had no gradient scaler so far; it begins with a new one.")
     trainer.step = state["step"]
     trainer.metrics = dict(state["metrics"])
     trainer.window.load_state_dict(state["window"])
@@ -122,15 +122,29 @@ def find_checkpoint(place: Path) -> Path:
     """
     if (place / STATE).is_file():
         return place
-    saved = sorted(place.glob("checkpoints/step_*"), key=lambda one: (len(one.name), one.name))
-    candidates = [place / "checkpoints" / "last", *reversed(saved)]
-    for candidate in candidates:
-        if (candidate / STATE).is_file():
-            return candidate
-    raise CheckpointError(
-        f"There is no checkpoint in {place}; give a run folder with checkpoints/last, or a "
-        "checkpoint itself."
-    )
+    found = last_checkpoint(place)
+    if found is None:
+        raise CheckpointError(
+            f"There is no checkpoint in {place}; give a run folder with checkpoints/last, or a "
+            "checkpoint itself."
+        )
+    return found
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """Returns the last checkpoint of a run folder, or None where there is none."""
+    steps = saved_steps(run)
+    candidates = [run / "checkpoints" / "last", *(steps[one] for one in sorted(steps)[::-1])]
+    return next((one for one in candidates if (one / STATE).is_file()), None)
+
+
+def saved_steps(run: Path) -> dict[int, Path]:
+    """Returns the folders of a run's checkpoints by step; other names are passed over."""
+    return {
+        int(folder.name.removeprefix("step_")): folder
+        for folder in run.glob("checkpoints/step_*")
+        if re.fullmatch(r"step_[0-9]+", folder.name)
+    }
 
 
 def point(entry: Path, target: Path) -> None:
@@ -208,9 +222,27 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "window": trainer.window.state_dict(),
         "hooks": {name: hook.state_dict() for name, hook in trainer.hooks.items()},
         "generators": generators(),
-        "config": dict(trainer.config),
+        "config": trainer.config.data,
+        "name": trainer.config.name,
+        "note": trainer.note,
         "versions": {"facezoo": facezoo.__version__, "torch": str(torch.__version__)},
     }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], path: Path) -> None:
+    own = [
+        {name: value for name, value in group.items() if name not in ("params", "lr")}
+        for group in optimizer.param_groups
+    ]
+    try:
+        optimizer.load_state_dict(dict(state))
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} holds the state of another optimizer ({error}); resume with the config of "
+            "the run, or start anew from its weights with --init-from."
+        ) from error
+    for group, arguments in zip(optimizer.param_groups, own, strict=True):
+        group.update(arguments)
 
 
 def _save_weights(model: nn.Module, path: Path, step: int) -> None:

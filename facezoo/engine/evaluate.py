@@ -24,6 +24,7 @@ from facezoo.evaluation import CocoAP, OperatingPoint, RecallBySize, WiderFaceAP
 from facezoo.evaluation.base import Evaluator
 from facezoo.inference.detector import Detector
 from facezoo.inference.device import choose_device
+from facezoo.inference.limits import BATCH_SIZE
 from facezoo.inference.loading import load_model
 from facezoo.models.detector import FaceDetector
 
@@ -39,6 +40,7 @@ def evaluate(
     out: str | Path | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
+    batch_size: int = BATCH_SIZE,
     allow_imports: bool = False,
 ) -> dict[str, Any]:
     """Finds the faces of a data set with a model and judges them.
@@ -57,6 +59,7 @@ def evaluate(
         out: folder for numbers, predictions, curves and pictures.
         overrides: changes of the config, such as ``["evaluation.score_thresh=0.05"]``.
         device: ``auto`` or a device of torch; a model that is built already stays where it is.
+        batch_size: the most photographs that are predicted together; see ``Detector``.
         allow_imports: whether the config of a checkpoint may import plug-ins.
 
     Returns:
@@ -73,8 +76,9 @@ def evaluate(
             raise ConfigError("Weights and overrides go with a model that is not built yet.")
         network = model
     else:
+        place = choose_device(device)
         loaded = load_model(model, weights, overrides, allow_imports=allow_imports)
-        network = loaded.model.to(choose_device(device)).to(memory_format=torch.channels_last)
+        network = loaded.model.to(place).to(memory_format=torch.channels_last)
         config, section = loaded.config, loaded.config.data.get("evaluation") or {}
         described = {"model": config.name, "weights": str(loaded.weights)}
     dataset, root = _open(data, config)
@@ -85,9 +89,13 @@ def evaluate(
         protocol=protocol or section.get("protocol", "original"),
         score_thresh=section.get("score_thresh"),
         nms_thresh=section.get("nms_thresh"),
+        batch_size=batch_size,
     )
-    evaluators = with_truth(_evaluators(config), truth, root)
-    judgement = judge(detector, dataset, evaluators, watch=_watched)
+    evaluators = with_truth(_evaluators(config), truth, root, dataset)
+    image_ids = [dataset.image_id(i) for i in range(len(dataset))]
+    for evaluator in evaluators:
+        evaluator.check(image_ids)
+    judgement = judge(detector, dataset, evaluators, batch_size, watch=_watched)
     described |= {"images": len(dataset), **detector.describe()}
     if out is not None:
         write_report(Path(out), dataset, judgement, described)

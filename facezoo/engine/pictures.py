@@ -1,6 +1,6 @@
 """Pictures that show what a number means: predictions, and the worst mistakes.
 
-A mistake is judged at one score threshold by greedy matching at IoU 0.5, best score first.
+A mistake is judged at one score threshold by the matching of ``facezoo.evaluation`` at IoU 0.5.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.evaluation.matching import has_area, match_image
 from facezoo.structures import Faces, Truth
 
 TILE = 192
@@ -48,10 +49,13 @@ def find_mistakes(
     for image_id, annotated in truth.items():
         faces = predictions[image_id]
         faces = faces.select(faces.scores >= score_thresh)
-        found, excused = _match(faces, annotated)
-        for box in annotated.boxes[~found & ~annotated.ignore]:
+        ignore = annotated.ignore | ~has_area(annotated.boxes)
+        taken, absorbed = match_image(faces, annotated.boxes, ignore, MATCH_IOU)
+        missed = ~ignore
+        missed[taken[taken >= 0]] = False
+        for box in annotated.boxes[missed]:
             misses.append(Mistake(image_id, box, float(box[3] - box[1])))
-        for place in np.flatnonzero(~excused):
+        for place in np.flatnonzero((taken < 0) & ~absorbed):
             box = faces.boxes[place].astype(np.float64)
             alarms.append(Mistake(image_id, box, float(faces.scores[place])))
     return (
@@ -108,29 +112,6 @@ def fit(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     top, left = (side - size[1]) // 2, (side - size[0]) // 2
     tile[top : top + size[1], left : left + size[0]] = scaled
     return tile
-
-
-def _match(faces: Faces, annotated: Truth) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Returns which annotated faces are found, and which detections are on a face."""
-    found = np.zeros(len(annotated.boxes), dtype=bool)
-    excused = np.zeros(len(faces), dtype=bool)
-    if not len(faces) or not len(annotated.boxes):
-        return found, excused
-    ious = _pairwise_iou(faces.boxes.astype(np.float64), annotated.boxes)
-    for place in np.argsort(-faces.scores, kind="stable"):
-        candidates = np.where(found & ~annotated.ignore, 0, ious[place])
-        best = int(candidates.argmax())
-        if candidates[best] >= MATCH_IOU:
-            found[best] = excused[place] = True
-    return found, excused
-
-
-def _pairwise_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    overlap = sides.clip(0).prod(axis=2)
-    area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
-    return overlap / np.maximum(area_a[:, None] + area_b[None] - overlap, 1e-9)
 
 
 def _crop(image: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.images import write_image
 from facezoo.engine.validation import Judgement, mistake_pages, predictions_page
 from facezoo.evaluation.plots import pr_curves
 from facezoo.evaluation.predictions import write_coco_predictions, write_widerface_predictions
@@ -39,7 +38,6 @@ def write_report(
     (out / "metrics.json").write_text(
         json.dumps({**judgement.metrics, **described}, indent=2) + "\n", encoding="utf-8"
     )
-    write_widerface_predictions(out / "predictions", judgement.predictions)
     write_coco_predictions(out / "predictions.json", judgement.predictions)
     pr_curves(judgement.curves, out / "pr_curves.png", out / "pr_curves.csv")
     pages = {
@@ -47,8 +45,6 @@ def write_report(
         **mistake_pages(dataset, judgement),
     }
     for name, picture in pages.items():
-        cv2.imwrite(
-            str(out / f"{name}.jpg"),
-            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
-            [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
-        )
+        write_image(out / f"{name}.jpg", picture, JPEG_QUALITY)
+    # Last, as it refuses some names; predictions.json takes them all.
+    write_widerface_predictions(out / "predictions", judgement.predictions)

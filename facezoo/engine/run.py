@@ -7,7 +7,6 @@ import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,17 @@ from facezoo.builder import (
     build_optimizer,
     build_schedule,
 )
-from facezoo.config import Config, load_config
+from facezoo.config import Config
 from facezoo.data.loader import train_stream
 from facezoo.engine.allocator import keep_freed_memory
-from facezoo.engine.checkpoint import find_checkpoint, load_checkpoint
+from facezoo.engine.checkpoint import load_checkpoint
 from facezoo.engine.environment import environment
 from facezoo.engine.logs import logging_to
 from facezoo.engine.plots import plot_losses
-from facezoo.engine.sample import SAMPLE_NOTE, SAMPLE_STEPS, sample_config
+from facezoo.engine.run_check import check_run, run_protocol
+from facezoo.engine.run_config import open_config, without_pretrained
+from facezoo.engine.run_start import Start, prepare
+from facezoo.engine.sample import SAMPLE_STEPS
 from facezoo.engine.settings import TrainSettings
 from facezoo.engine.terminal import show_number
 from facezoo.engine.trainer import Trainer
@@ -42,8 +44,6 @@ from facezoo.structures import Batch
 from facezoo.zoo.safe_load import init_from as load_parts
 
 logger = logging.getLogger(__name__)
-
-RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,23 @@ def train(
     resume: bool | str | Path | None = None,
     init_from: str | None = None,
     sample: bool = False,
+    allow_imports: bool = False,
 ) -> TrainResult:
     """Trains what a config describes.
 
     Args:
-        config: name in the zoo, path of a YAML, mapping, or Config.
+        config: name in the zoo, path of a YAML, mapping, or Config; or a run folder or checkpoint,
+            for a new run with its config.
         overrides: such as ``["train.epochs=5", "hooks.ema=null"]``.
         out: the run folder; by default ``runs/<config>/<date-time>``.
         resume: True for the run in ``out``, or else the latest run of this config; or a run folder
-            or a checkpoint. The run goes on in its own folder unless ``out`` names another.
+            or a checkpoint. The run goes on in its own folder unless ``out`` names another, and
+            with its own config, which only ``overrides`` change.
         init_from: weights to start from, ``FILE`` or ``FILE:backbone,neck``.
-        sample: train for 10 steps on drawn faces, without any data.
+        sample: train for 10 steps on drawn faces, without any data; the run folder is then by
+            default ``runs/<config>-sample/<date-time>``.
+        allow_imports: whether the config of a run or checkpoint may import plug-ins that
+            ``config`` does not name.
 
     Returns:
         The run folder and the latest metrics.
@@ -89,35 +95,10 @@ def train(
     Raises:
         FacezooError: anything in the config, the data or a checkpoint that the user can put right.
     """
-    config = load_config(config, overrides)
-    config = sample_config(config) if sample else config
     if resume and init_from:
         raise ConfigError("Give either resume or init_from: a resumed run has its weights.")
-    checkpoint = _checkpoint_to_resume(config.name, out, resume)
-    folder = _run_folder(config.name, out, checkpoint)
-    with logging_to(folder / "log.txt"):
-        note = SAMPLE_NOTE if sample else ""
-        if sample:
-            logger.info("This is a %s: %d steps; its numbers mean nothing.", note, SAMPLE_STEPS)
-        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-        (folder / "environment.json").write_text(
-            json.dumps(environment(), indent=2) + "\n", encoding="utf-8"
-        )
-        trainer = _build_trainer(config, folder, note, init_from, checkpoint is not None)
-        if checkpoint is not None:
-            load_checkpoint(trainer, checkpoint)
-            logger.info("Resumed from %s, after step %d.", checkpoint, trainer.step)
-        logger.info(
-            "Training %s for %d steps of %d images on %s; everything goes to %s.",
-            config.name,
-            trainer.total_steps,
-            trainer.batch_size,
-            trainer.device,
-            folder,
-        )
-        metrics = trainer.fit()
-        plot_losses(folder, note)
-    return TrainResult(config.name, folder, dict(metrics), note)
+    start = prepare(config, overrides, out, resume, sample, allow_imports)
+    return _run(start, init_from)
 
 
 def train_many(
@@ -128,31 +109,44 @@ def train_many(
     resume: bool = False,
     init_from: str | None = None,
     sample: bool = False,
+    allow_imports: bool = False,
 ) -> list[TrainResult]:
-    """Trains several configs one after another, as ``train`` does each.
+    """Trains several configs one after another, as ``train`` does each, once all are sound.
 
     Args:
         configs: see ``train``.
         overrides: for every config.
         out: the folder of their run folders, each named after its config.
-        resume: go on with the latest run of each config.
+        resume: go on with the latest run of each config; one that has none starts anew.
         init_from: weights that each starts from.
         sample: see ``train``.
+        allow_imports: see ``train``.
+
+    Raises:
+        FacezooError: see ``train``; what ``facezoo train --check`` finds in any of them comes
+            before the first is trained.
     """
-    loaded = [load_config(one, overrides) for one in configs]
-    names = [one.name for one in loaded]
+    if resume and init_from:
+        raise ConfigError("Give either resume or init_from: a resumed run has its weights.")
+    names = [open_config(one, overrides, allow_imports).name for one in configs]
     if len(set(names)) < len(names):
         raise ConfigError(f"Two of the configs have one name ({', '.join(names)}); rename a file.")
-    return [
-        train(
-            one,
-            out=None if out is None else Path(out) / one.name,
-            resume=resume or None,
-            init_from=init_from,
-            sample=sample,
+    starts = []
+    for one, name in zip(configs, names, strict=True):
+        folder = None if out is None else Path(out) / name
+        starts.append(prepare(one, overrides, folder, resume, sample, allow_imports, or_anew=True))
+    if resume and not any(start.checkpoint for start in starts):
+        raise ConfigError(
+            f"There is no run of any of {', '.join(names)} to resume; leave out the resume."
         )
-        for one in loaded
+    problems = [
+        f"{start.config.name}: {problem}"
+        for start in starts
+        for problem in check_run(_built(start))
     ]
+    if problems:
+        raise ConfigError(problems)
+    return [_run(start, init_from) for start in starts]
 
 
 def comparison_table(results: Sequence[TrainResult]) -> Table:
@@ -172,9 +166,45 @@ def comparison_table(results: Sequence[TrainResult]) -> Table:
     return table
 
 
-def _build_trainer(
-    config: Config, folder: Path, note: str, init_from: str | None, resumed: bool
-) -> Trainer:
+def _run(start: Start, init_from: str | None) -> TrainResult:
+    """Trains a run that is prepared, in its folder."""
+    config, folder = start.config, start.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with logging_to(folder / "log.txt"):
+        if start.note:
+            logger.info(
+                "This is a %s: %d steps; its numbers mean nothing.", start.note, SAMPLE_STEPS
+            )
+        for remark in start.remarks:
+            logger.info("%s", remark)
+        trainer = _build_trainer(start, init_from)
+        if start.checkpoint is not None:
+            load_checkpoint(trainer, start.checkpoint)
+            logger.info("Resumed from %s, after step %d.", start.checkpoint, trainer.step)
+        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        (folder / "environment.json").write_text(
+            json.dumps(environment(), indent=2) + "\n", encoding="utf-8"
+        )
+        logger.info(
+            "Training %s for %d steps of %d images on %s; everything goes to %s.",
+            config.name,
+            trainer.total_steps,
+            trainer.batch_size,
+            trainer.device,
+            folder,
+        )
+        metrics = trainer.fit()
+        plot_losses(folder, start.note)
+    return TrainResult(config.name, folder, dict(metrics), start.note)
+
+
+def _built(start: Start) -> Config:
+    """Returns the config to build from: a resumed model needs no weights of a hub."""
+    return start.config if start.checkpoint is None else without_pretrained(start.config)
+
+
+def _build_trainer(start: Start, init_from: str | None) -> Trainer:
+    config = _built(start)
     settings = TrainSettings(**config.data["train"])
     device = choose_device(settings.device)
     if device.type == "cpu":
@@ -211,15 +241,16 @@ def _build_trainer(
         settings=settings,
         hooks=build_hooks(config),
         validation=_validation(config),
-        folder=folder,
-        config=config.data,
-        note=note,
+        folder=start.folder,
+        config=start.config,
+        note=start.note,
     )
 
 
 def _validation(config: Config) -> Validation | None:
     if not config.data["data"].get("val"):
         return None
+    protocol = run_protocol(config)
     dataset, transforms = build_dataset(config, "val")
     section = config.data["evaluation"]
     root = config.get("data.root")
@@ -228,8 +259,8 @@ def _validation(config: Config) -> Validation | None:
         transforms,
         config.data["data"]["batch_size"],
         config.data["data"]["workers"],
-        with_truth(build_evaluators(config), None, Path(root) if root else None),
-        section["protocol"],
+        with_truth(build_evaluators(config), None, Path(root) if root else None, dataset),
+        protocol,
         section["score_thresh"],
         section["nms_thresh"],
     )
@@ -240,43 +271,3 @@ def seed_generators(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _checkpoint_to_resume(
-    name: str, out: str | Path | None, resume: bool | str | Path | None
-) -> Path | None:
-    if not resume:
-        return None
-    if resume is not True:
-        return find_checkpoint(Path(resume))
-    if out is not None:
-        return find_checkpoint(Path(out))
-    runs = sorted(path for path in (RUNS / name).glob("*") if (path / "checkpoints").is_dir())
-    if not runs:
-        raise ConfigError(
-            f"There is no run of {name} to resume in {RUNS / name}; leave out the resume, or name "
-            "the run folder."
-        )
-    return find_checkpoint(runs[-1])
-
-
-def _run_folder(name: str, out: str | Path | None, checkpoint: Path | None) -> Path:
-    """Returns the folder of this run: a new one, or that of the checkpoint."""
-    if out is None and checkpoint is not None:
-        return checkpoint.parent.parent
-    if out is None:
-        started = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        folder = RUNS / name / started
-        number = 2
-        while folder.exists():
-            folder = RUNS / name / f"{started}_{number}"
-            number += 1
-    else:
-        folder = Path(out)
-        if checkpoint is None and folder.is_dir() and any(folder.iterdir()):
-            raise ConfigError(
-                f"{folder} holds files already, perhaps of another run; resume that run, or give "
-                "another folder."
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -16,22 +16,21 @@ def sample_config(source: Config) -> Config:
 
     Images of 256 px in batches of 4; model, transforms, losses, optimizer and hooks stay.
     """
-    data = load_config(source, [f"data.image_size={SAMPLE_SIDE}"]).data
-    for split, count in SAMPLE_IMAGES.items():
-        data["data"][split]["dataset"] = {
-            "type": "SyntheticFaces",
-            "seed": 0 if split == "train" else 1,
-            "num_images": count,
-            "image_size": SAMPLE_SIDE,
-        }
-    data["data"] |= {"batch_size": SAMPLE_BATCH, "workers": 0}
-    data["train"] |= {
-        "epochs": None,
-        "max_steps": SAMPLE_STEPS,
-        "max_samples": None,
-        "log_every": 1,
-    }
-    data["evaluation"]["protocol"] = "original"
-    config = load_config(data)
-    config.name = source.name
-    return config
+    overrides = [
+        f"data.image_size={SAMPLE_SIDE}",
+        f"data.batch_size={SAMPLE_BATCH}",
+        "data.workers=0",
+        "train.epochs=null",
+        f"train.max_steps={SAMPLE_STEPS}",
+        "train.max_samples=null",
+        "train.accumulate=1",
+        "train.log_every=1",
+        "evaluation.protocol=original",
+    ]
+    overrides += [
+        f"data.{split}.dataset={{_delete_: true, type: SyntheticFaces, seed: {seed}, "
+        f"num_images: {count}, image_size: {SAMPLE_SIDE}}}"
+        for seed, (split, count) in enumerate(SAMPLE_IMAGES.items())
+        if source.get(f"data.{split}") is not None
+    ]
+    return load_config(source, overrides)

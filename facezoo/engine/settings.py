@@ -22,7 +22,8 @@ class TrainSettings:
         seed: decides the start weights, the order of the images and their augmentation.
         precision: fp32, or autocast to bf16 or fp16 (fp16 with a gradient scaler).
         compile: compile forward and loss with torch.compile.
-        accumulate: equal slices a batch is cut into, to save memory; gradients are the same.
+        accumulate: equal slices a batch is cut into, to save memory; gradients are the same but for
+            batch norm, which sees a slice at a time.
         clip_norm: largest norm of all gradients together, or None.
         device: auto (CUDA, else MPS, else CPU), or a device of torch such as cuda:1.
         channels_last: memory layout of images and weights; faster on most devices.
@@ -46,6 +47,20 @@ class TrainSettings:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"train.{name} is {value}; give a number above 0.")
+        if self.seed < 0:
+            raise ConfigError(f"train.seed is {self.seed}; give 0 or more.")
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Checks that a batch can be cut into ``accumulate`` slices.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if batch_size % self.accumulate:
+            raise ConfigError(
+                f"data.batch_size ({batch_size}) is not a multiple of train.accumulate "
+                f"({self.accumulate}); a step cuts its batch into that many equal slices."
+            )
 
     def total_steps(self, samples_per_epoch: int, batch_size: int) -> int:
         """Returns the updates of a run: the first limit that is reached, at least one step.

@@ -5,7 +5,8 @@ function of (seed, index), so a run that starts again at step k sees what it wou
 
 The loss of a step is the sum over the terms of ``total / max(count, 1)``, where total and count
 are added up over the whole global batch before the division: a batch cut into slices
-(``accumulate``) teaches what the whole batch teaches.
+(``accumulate``) teaches what the whole batch teaches, but for batch norm, which sees a slice at a
+time.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facezoo.config import Config, load_config
 from facezoo.engine.hooks.base import Hook
 from facezoo.engine.schedules import Schedule
 from facezoo.engine.settings import TrainSettings
 from facezoo.engine.validation import Validation
 from facezoo.engine.window import Window
-from facezoo.errors import ConfigError
 from facezoo.inference.detector import evaluation_mode
 from facezoo.models.detector import FaceDetector
 from facezoo.structures import Batch, LossTerm, Targets
@@ -53,7 +54,7 @@ class Trainer:
         hooks: by name, in the order in which they run.
         validation: what the Evaluation hook measures on.
         folder: the run folder.
-        config: the merged config as plain data, kept in each checkpoint.
+        config: the merged config, kept in each checkpoint.
         note: stands in every line that reports a number, such as "sample run on synthetic faces".
 
     Attributes:
@@ -77,14 +78,10 @@ class Trainer:
         hooks: Mapping[str, Hook] | None = None,
         validation: Validation | None = None,
         folder: Path = Path(),
-        config: Mapping[str, Any] | None = None,
+        config: Config | None = None,
         note: str = "",
     ) -> None:
-        if batch_size % settings.accumulate:
-            raise ConfigError(
-                f"data.batch_size ({batch_size}) is not a multiple of train.accumulate "
-                f"({settings.accumulate}); a step cuts its batch into that many equal slices."
-            )
+        settings.check_batch_size(batch_size)
         self.model = model
         self.averaged: FaceDetector | None = None
         self.optimizer = optimizer
@@ -96,7 +93,7 @@ class Trainer:
         self.hooks = in_order(hooks or {})
         self.validation = validation
         self.folder = folder
-        self.config = config or {}
+        self.config = config or load_config({})
         self.note = note
         self.device = next(model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
@@ -175,9 +172,10 @@ class Trainer:
 
     def publish(self, metrics: Mapping[str, float]) -> None:
         """Hands metrics of this step to every hook that writes them."""
-        self.metrics.update(metrics)
+        values = {name: float(value) for name, value in metrics.items()}
+        self.metrics.update(values)
         for hook in self.hooks.values():
-            hook.write(self, metrics)
+            hook.write(self, values)
 
     def show(self, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Hands pictures of this step (H x W x 3, RGB, by name) to every hook that keeps them."""
@@ -216,9 +214,7 @@ class Trainer:
 
     def _next(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
-        # Opening a loader draws from torch's global generator; a resumed run opens one more.
-        with torch.random.fork_rng(devices=[]):
-            batch = next(stream)
+        batch = next(stream)
         self.window.data_seconds += time.perf_counter() - started
         return self.on_device(batch)
 

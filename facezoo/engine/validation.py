@@ -20,6 +20,7 @@ from facezoo.engine.pictures import find_mistakes, fit, mistakes_page, page
 from facezoo.evaluation.base import Curve, Evaluator
 from facezoo.inference.detector import Detector
 from facezoo.inference.drawing import draw_faces
+from facezoo.inference.protocols import Protocol
 from facezoo.structures import Batch, Faces, LossTerm, Truth
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Validation:
     batch_size: int
     workers: int
     evaluators: Sequence[Evaluator]
-    protocol: str | Mapping[str, int]
+    protocol: Protocol
     score_thresh: float
     nms_thresh: float
 

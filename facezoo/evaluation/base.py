@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,6 +59,16 @@ class Evaluator(ABC):
     was found, and predictions for other images are left out. The constructor of a subclass takes
     plain typed arguments, as its signature is what a config may say.
     """
+
+    def check(self, image_ids: Collection[str]) -> None:  # noqa: B027  (most have nothing to check)
+        """Looks at a set before faces are searched for in it, which takes long.
+
+        Args:
+            image_ids: the ids of the truth that ``__call__`` will be given.
+
+        Raises:
+            DataError: the set cannot be judged.
+        """
 
     @abstractmethod
     def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:

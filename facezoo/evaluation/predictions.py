@@ -2,11 +2,14 @@
 
 A text file per image, ``<event>/<image>.txt`` for the image ``<event>/<image>.jpg``: its name, the
 number of faces, then ``x y w h score`` a line, x and y being the top left corner in pixels.
+Where ``a.jpg`` and ``a.png`` lie in one event, ``a.txt`` is of the first and ``a.png.txt`` of the
+other.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -18,6 +21,8 @@ from numpy.typing import NDArray
 from facezoo.errors import DataError
 from facezoo.structures import Faces
 
+logger = logging.getLogger(__name__)
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 COLUMNS = 5
 
@@ -25,16 +30,30 @@ COLUMNS = 5
 def write_widerface_predictions(folder: Path, predictions: Mapping[str, Faces]) -> None:
     """Writes one text file per image, with nine digits a number, enough for float32.
 
+    An image that would share a file with an earlier one gets its whole name with ``.txt``, which
+    ``read_widerface_predictions`` looks for first, and a line in the log.
+
     Args:
         folder: made where it is missing; other files in it are left alone.
         predictions: by image id.
 
     Raises:
-        DataError: an image id would leave the folder, or two share a file.
+        DataError: an image id would leave the folder, or two share even that file.
     """
     written: dict[Path, str] = {}
     for image_id, faces in predictions.items():
         path = _path_of(folder, image_id)
+        if path in written:
+            whole = _path_of_whole_name(folder, image_id)
+            logger.warning(
+                "Images %r and %r have one name but for the ending; %s is of the first and %s of "
+                "the second.",
+                written[path],
+                image_id,
+                path,
+                whole.name,
+            )
+            path = whole
         if path in written:
             raise DataError(
                 f"Images {written[path]!r} and {image_id!r} would share the file {path}; rename "
@@ -59,7 +78,7 @@ def read_widerface_predictions(
         folder: holds ``<event>/<image>.txt``.
         names: ids of the images to read, such as ``0--Parade/0_Parade_Parade_0_164.jpg``; one
             without a file is left out of the result. By default every text file is read, as of a
-            ``.jpg``.
+            ``.jpg`` where its name has no ending of an image before ``.txt``.
 
     Returns:
         Faces by image id, best score first.
@@ -72,13 +91,12 @@ def read_widerface_predictions(
         raise DataError(f"There is no folder of predictions {folder}; give an existing one.")
     if names is None:
         paths = {
-            path.relative_to(folder).with_suffix(".jpg").as_posix(): path
-            for path in sorted(folder.rglob("*.txt"))
+            _image_of(path.relative_to(folder)): path for path in sorted(folder.rglob("*.txt"))
         }
         if not paths:
             raise DataError(f"{folder} holds no predictions <event>/<image>.txt.")
     else:
-        paths = {name: _path_of(folder, name) for name in names}
+        paths = {name: _existing_path_of(folder, name) for name in names}
     predictions = {}
     for image_id, path in paths.items():
         try:
@@ -127,6 +145,23 @@ def _path_of(folder: Path, image_id: str) -> Path:
         )
     is_image = relative.suffix.lower() in IMAGE_SUFFIXES
     return folder / relative.with_name((relative.stem if is_image else relative.name) + ".txt")
+
+
+def _path_of_whole_name(folder: Path, image_id: str) -> Path:
+    """Returns the text file of an image whose usual one is another's."""
+    return _path_of(folder, image_id).with_name(f"{PurePosixPath(image_id).name}.txt")
+
+
+def _existing_path_of(folder: Path, image_id: str) -> Path:
+    usual, whole = _path_of(folder, image_id), _path_of_whole_name(folder, image_id)
+    return whole if whole.is_file() else usual
+
+
+def _image_of(path: Path) -> str:
+    """Returns the id of the image that a text file is of."""
+    named = path.with_suffix("")
+    is_whole = named.suffix.lower() in IMAGE_SUFFIXES
+    return (named if is_whole else path.with_suffix(".jpg")).as_posix()
 
 
 def _parse(path: Path, text: str) -> Faces:

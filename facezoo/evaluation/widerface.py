@@ -7,7 +7,7 @@ one sort and two searches give all thresholds at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +61,7 @@ class WiderFaceAP(Evaluator):
         truth: folder of ``wider_face_val.mat`` and ``wider_{easy,medium,hard}_val.mat``.
 
     Raises:
-        DataError: the folder lacks one of the files; when called, it has no such image.
+        DataError: the folder lacks one of the files; when checked or called, it has no such image.
     """
 
     def __init__(self, truth: Path | None = None) -> None:
@@ -80,7 +80,7 @@ class WiderFaceAP(Evaluator):
             }
         else:
             name = "widerface"
-            self._check_images(truth)
+            self.check(truth)
             boxes = {image_id: self.official.boxes[image_id] for image_id in truth}
             counted = {
                 subset: [of_image[image_id] for image_id in truth]
@@ -101,12 +101,15 @@ class WiderFaceAP(Evaluator):
             raise DataError("WiderFaceAP was made without truth, the folder of the .mat files.")
         return read_official_truth(self.truth)
 
-    def _check_images(self, truth: Mapping[str, Truth]) -> None:
-        unknown = [image_id for image_id in truth if image_id not in self.official.boxes]
+    def check(self, image_ids: Collection[str]) -> None:
+        """Refuses images that the official truth does not have; see ``Evaluator``."""
+        if self.truth is None:
+            return
+        unknown = [image_id for image_id in image_ids if image_id not in self.official.boxes]
         if unknown:
             raise DataError(
-                f"{self.truth} has no image {unknown[0]!r} ({len(unknown)} of {len(truth)} are not "
-                "there); evaluate images of WIDER FACE's val set only, or leave truth out."
+                f"{self.truth} has no image {unknown[0]!r} ({len(unknown)} of {len(image_ids)} are "
+                "not there); evaluate images of WIDER FACE's val set only, or leave truth out."
             )
 
 

@@ -24,6 +24,7 @@ from facezoo.config import Config
 from facezoo.data.images import read_image
 from facezoo.errors import ConfigError, DataError
 from facezoo.inference.device import choose_device
+from facezoo.inference.limits import BATCH_SIZE, MAX_PIXELS
 from facezoo.inference.loading import load_model
 from facezoo.inference.protocols import Protocol, parse_protocol
 from facezoo.models.detector import FaceDetector
@@ -51,9 +52,13 @@ class Detector:
             that is built already stays where it is, and any other goes where ``auto`` says.
         batch_size: the most photographs that are predicted together. It bounds memory; on some
             devices it also moves results by rounding errors.
+        max_pixels: the most padded pixels that are predicted together, which bounds memory where
+            photographs are large: fewer than ``batch_size`` of them go through the network then,
+            but always one. Nothing is scaled down for it.
 
     Raises:
-        FacezooError: a config, a weights file, the protocol, a threshold or the device is wrong.
+        FacezooError: a config, a weights file, the protocol, a threshold, a bound or the device is
+            wrong.
     """
 
     def __init__(
@@ -67,12 +72,14 @@ class Detector:
         score_thresh: float | None = None,
         nms_thresh: float | None = None,
         device: str | None = None,
-        batch_size: int = 8,
+        batch_size: int = BATCH_SIZE,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; give at least 1.")
+        for bound, value in (("batch_size", batch_size), ("max_pixels", max_pixels)):
+            if value < 1:
+                raise ConfigError(f"{bound} is {value}; give at least 1.")
         self.protocol = parse_protocol(protocol)
-        self.batch_size = batch_size
+        self.batch_size, self.max_pixels = batch_size, max_pixels
         self.name: str | None = None
         self.weights: Path | None = None
         configured: Mapping[str, Any] = {}
@@ -83,28 +90,30 @@ class Detector:
             if device is not None:
                 self.model.to(choose_device(device))
         else:
+            place = choose_device(device or "auto")
             loaded = load_model(model, weights, overrides, allow_imports=allow_imports)
             configured = loaded.config.data.get("evaluation") or {}
             self.name, self.weights = loaded.config.name, loaded.weights
-            self.model = loaded.model.to(choose_device(device or "auto")).to(
-                memory_format=torch.channels_last
-            )
+            self.model = loaded.model.to(place).to(memory_format=torch.channels_last)
         self.score_thresh = _threshold("score_thresh", score_thresh, configured, SCORE_THRESH)
         self.nms_thresh = _threshold("nms_thresh", nms_thresh, configured, NMS_THRESH)
 
     def __call__(self, images: Sequence[str | Path | NDArray[np.uint8]]) -> list[Faces]:
         """Returns the faces of each photograph, in its pixels, best score first.
 
-        Photographs of one padded size are predicted together, ``batch_size`` at most; nothing of
-        a photograph's result depends on the others but rounding errors.
+        Photographs of one padded size are predicted together, ``batch_size`` and ``max_pixels`` at
+        most; nothing of a photograph's result depends on the others but rounding errors.
 
         Args:
-            images: files, or arrays H x W x 3, uint8, RGB. Grey arrays (H x W or H x W x 1) count
-                as equal red, green and blue; all others are refused.
+            images: a list, also for one photograph, of files, or arrays H x W x 3, uint8, RGB.
+                Grey arrays (H x W or H x W x 1) count as equal red, green and blue; all others
+                are refused.
 
         Raises:
-            DataError: a file cannot be read, or an array is not an image.
+            DataError: a file cannot be read, an array is not an image, or one photograph is given
+                without a list around it.
         """
+        _check_is_list(images)
         found: list[Faces] = []
         with evaluation_mode(self.model), torch.inference_mode():
             for start in range(0, len(images), self.batch_size):
@@ -135,7 +144,7 @@ class Detector:
             groups[self._padded_size_hw(scaled[i])].append(i)
         found: dict[int, Faces] = {}
         device = next(self.model.parameters()).device
-        for (height, width), members in groups.items():
+        for (height, width), members in self._chunks(groups):
             batch = np.empty((len(members), height, width, 3), dtype=np.uint8)
             batch[:] = self._pad_rgb()
             for place, i in enumerate(members):
@@ -150,6 +159,15 @@ class Detector:
             found.update(zip(members, faces, strict=True))
         return [found[i] for i in range(len(images))]
 
+    def _chunks(
+        self, groups: Mapping[tuple[int, int], list[int]]
+    ) -> Iterator[tuple[tuple[int, int], list[int]]]:
+        """Gives the groups of one padded size in parts that ``max_pixels`` allows."""
+        for (height, width), members in groups.items():
+            most = max(1, self.max_pixels // (height * width))
+            for start in range(0, len(members), most):
+                yield (height, width), members[start : start + most]
+
     def _padded_size_hw(self, image: NDArray[np.uint8]) -> tuple[int, int]:
         stride = self.model.stride
         height, width = (-(-side // stride) * stride for side in image.shape[:2])
@@ -157,6 +175,16 @@ class Detector:
 
     def _pad_rgb(self) -> tuple[int, int, int]:
         return self.model.pixels.padding
+
+
+def _check_is_list(images: object) -> None:
+    if isinstance(images, (str, Path)):
+        given = f"the single file {str(images)!r}"
+    elif isinstance(images, np.ndarray) and images.ndim in (2, 3):
+        given = f"a single array of shape {images.shape}"
+    else:
+        return
+    raise DataError(f"A Detector takes a list of photographs, not {given}; put it into [ ].")
 
 
 def as_rgb(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+import torch
 import yaml
+from torch import Tensor
 
 from facezoo.builder import build_model
 from facezoo.config import Config, find_config, load_config, zoo_folder
 from facezoo.errors import CheckpointError, ConfigError
 from facezoo.models.detector import FaceDetector
-from facezoo.zoo.catalogue import default_weights
+from facezoo.zoo.catalogue import default_weights, names
 from facezoo.zoo.safe_load import load_tensors, load_weights
+from facezoo.zoo.weights_file import WEIGHTS, find_weights
 
-WEIGHTS = "model.safetensors"
+logger = logging.getLogger(__name__)
+
 CONFIG = "config.yaml"
 
 
@@ -47,17 +52,22 @@ def load_model(
     Args:
         source: name in the zoo, YAML file, mapping or Config; or a run folder (its best checkpoint
             is taken, else its last), a checkpoint, or a safetensors file, which carry their config.
+            A string that is a name in the zoo means the zoo, whatever folder has that name too; a
+            ``Path``, or a string with a separator such as ``./retinaface_mnet025``, means a path.
         weights: file of the weights, or a run folder or checkpoint. By default those that came
             with ``source``: for a name of the zoo the weights that facezoo is installed with.
-        overrides: such as ``["model.neck.channels=128"]``.
+        overrides: such as ``["model.neck.channels=128"]``. The preprocessing (``model.pixels``) is
+            the weights' own; an override that says otherwise is refused, and a config that does
+            is logged.
         allow_imports: whether the config of a checkpoint may import plug-ins. A config that the
             caller names himself always may.
 
     Raises:
-        ConfigError: the config is wrong, or there are no weights.
+        ConfigError: the config is wrong, there are no weights, or they were trained with other
+            pixels than an override asks for.
         CheckpointError: the weights are missing, damaged, or of another architecture.
     """
-    own_weights = _weights_in(source) if isinstance(source, (str, Path)) else None
+    own_weights = find_weights(source) if _is_path(source) else None
     if own_weights is None:
         config = load_config(source, overrides)
     else:
@@ -66,31 +76,24 @@ def load_model(
         config.name = str(source)
     file = own_weights
     if weights is not None:
-        file = _weights_in(weights) or Path(weights)
+        file = find_weights(weights) or Path(weights)
     file = file or _zoo_weights(source, config)
     if config.get("model.backbone.pretrained"):
         # The file holds the backbone too: fetching other weights first would be for nothing.
         model = build_model(config, "model.backbone.pretrained=false")
     else:
         model = build_model(config)
+    configured = _pixels_of(model)
     load_weights(model, file)
+    _compare_pixels(configured, _pixels_of(model), overrides, file)
     return LoadedModel(model, config, file)
 
 
-def _weights_in(source: str | Path) -> Path | None:
-    """Returns the weights file that a run folder, a checkpoint or a file name stands for."""
-    place = Path(source)
-    if place.suffix == ".safetensors":
-        return place
-    if not place.is_dir():
-        return None
-    for folder in (place / "checkpoints" / "best", place / "checkpoints" / "last", place):
-        if (folder / WEIGHTS).is_file():
-            return folder / WEIGHTS
-    raise CheckpointError(
-        f"{place} is a folder without {WEIGHTS} and without checkpoints/best or checkpoints/last; "
-        "give a run folder, a checkpoint, a YAML file or the name of a model in the zoo."
-    )
+def _is_path(source: object) -> TypeGuard[str | Path]:
+    """Returns whether a source may be a folder or a file, as YAML and a name are not."""
+    if isinstance(source, str):
+        return "\n" not in source and source not in names()
+    return isinstance(source, Path)
 
 
 def _carried_config(weights: Path) -> Path | dict[str, Any]:
@@ -116,4 +119,34 @@ def _zoo_weights(source: object, config: Config) -> Path:
     raise ConfigError(
         f"No weights of {config.name} come with facezoo; give a weights file, or a run folder in "
         "place of the model."
+    )
+
+
+def _pixels_of(model: FaceDetector) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.pixels.state_dict().items()}
+
+
+def _compare_pixels(
+    configured: Mapping[str, Tensor],
+    loaded: Mapping[str, Tensor],
+    overrides: Sequence[str],
+    file: Path,
+) -> None:
+    """Refuses an override of the preprocessing that the weights have undone, and logs a config's.
+
+    Raises:
+        ConfigError: an override asks for other pixels than the weights were trained with.
+    """
+    differ = [name for name, value in loaded.items() if not torch.equal(configured[name], value)]
+    if not differ:
+        return
+    if any(override.startswith("model.pixels") for override in overrides):
+        raise ConfigError(
+            f"{file} was trained with other pixels ({', '.join(differ)}) than the override of "
+            "model.pixels asks for; leave it out, as weights bring their preprocessing along."
+        )
+    logger.warning(
+        "%s was trained with other pixels (%s) than the config says; those of the file are used.",
+        file,
+        ", ".join(differ),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,12 @@ from torch import Tensor, nn
 
 from facezoo.errors import DAMAGED_FILE, CheckpointError
 from facezoo.signatures import did_you_mean
+from facezoo.zoo.weights_file import find_weights
 
 NAMED = 5
+PIXELS = "pixels"
+"""The part of a detector that holds its preprocessing, as its config says it."""
+
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys under which public checkpoints keep their weights, beside epoch and optimizer."""
 
@@ -78,32 +82,25 @@ def init_from(model: nn.Module, source: str) -> list[str]:
     """Puts what fits of a file into a model, and returns a report, a line per part.
 
     Names count from the model's top (``backbone.stage1.0.0.weight``); if only one part is asked
-    for they may count from that part too, as in the ImageNet weights of a backbone.
+    for they may count from that part too, as in the ImageNet weights of a backbone. The
+    preprocessing (``pixels``) stays as the model's config says; where the file has another, the
+    report says so.
 
     Args:
         model: changed in place.
-        source: ``FILE``, or ``FILE:part,part`` for some parts such as ``backbone``.
+        source: ``FILE``, or ``FILE:part,part`` for some parts such as ``backbone``; in place of a
+            file, a run folder (its best checkpoint is taken, else its last) or a checkpoint.
 
     Raises:
         CheckpointError: see ``load_tensors``; or there is no such part, or nothing fits.
     """
-    file, parts = _split(source)
+    place, parts = _split(source)
+    file = find_weights(place) or place
     tensors, _ = load_tensors(file)
     own = model.state_dict()
-    known = [name for name, _ in model.named_children()]
-    for part in parts:
-        if not any(name.startswith(f"{part}.") for name in own):
-            raise CheckpointError(
-                f"{source} names the part {part!r}, which the model does not have"
-                f"{did_you_mean(part, known)}; its parts begin with {', '.join(known)}."
-            )
+    wanted = _wanted(own, [name for name, _ in model.named_children()], parts, source)
     if len(parts) == 1 and not any(name.startswith(f"{parts[0]}.") for name in tensors):
         tensors = {f"{parts[0]}.{name}": value for name, value in tensors.items()}
-    wanted = {
-        name: value
-        for name, value in own.items()
-        if not parts or any(name.startswith(f"{part}.") for part in parts)
-    }
     fitting = {
         name: tensors[name]
         for name, value in wanted.items()
@@ -114,7 +111,46 @@ def init_from(model: nn.Module, source: str) -> list[str]:
             f"Nothing in {file} fits: it has {_some(tensors)}, and the model wants {_some(wanted)}."
         )
     _copy(own, fitting)
-    return _report(file, wanted, tensors, fitting)
+    return _report(file, wanted, tensors, fitting) + _pixels_left_out(file, own, tensors)
+
+
+def _wanted(
+    own: Mapping[str, Tensor], known: Sequence[str], parts: Sequence[str], source: str
+) -> dict[str, Tensor]:
+    """Returns the model's tensors in the parts asked for, by default in all but the pixels."""
+    if PIXELS in parts:
+        raise CheckpointError(
+            f"{source} names the part {PIXELS!r}, the preprocessing, which the config decides; set "
+            "model.pixels there."
+        )
+    for part in parts:
+        if not any(name.startswith(f"{part}.") for name in own):
+            raise CheckpointError(
+                f"{source} names the part {part!r}, which the model does not have"
+                f"{did_you_mean(part, known)}; its parts begin with {', '.join(known)}."
+            )
+    return {
+        name: value
+        for name, value in own.items()
+        if name.partition(".")[0] != PIXELS
+        and (not parts or any(name.startswith(f"{part}.") for part in parts))
+    }
+
+
+def _pixels_left_out(
+    file: Path, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> list[str]:
+    """Returns a line where the preprocessing in a file is not the model's."""
+    differ = [
+        f"{name} {tensors[name].tolist()} there, {value.tolist()} here"
+        for name, value in own.items()
+        if name.startswith(f"{PIXELS}.")
+        and name in tensors
+        and tensors[name].tolist() != value.tolist()
+    ]
+    if not differ:
+        return []
+    return [f"{PIXELS}: as the config says, although {file} has others: {'; '.join(differ)}"]
 
 
 def _report(
@@ -128,7 +164,7 @@ def _report(
         lines.append(f"{part}: {loaded} of {len(names)} tensors from {file}")
     absent = [name for name in wanted if name not in tensors]
     shapes = [name for name in wanted if name in tensors and name not in fitting]
-    unused = [name for name in tensors if name not in wanted]
+    unused = [name for name in tensors if name not in wanted and not name.startswith(f"{PIXELS}.")]
     for label, names in (
         ("not in the file, left as they were", absent),
         ("of another shape, left as they were", shapes),

@@ -10,6 +10,7 @@ import pytest
 
 from facezoo.cli import main
 from facezoo.cli.detect import find_photographs
+from facezoo.data.images import read_image
 from facezoo.errors import DataError
 from facezoo.structures import Faces
 
@@ -103,3 +104,65 @@ def test_an_unreadable_photograph_is_named_and_the_others_go_on(
     written = json.loads(Path("faces.json").read_text())
     assert len(written["images"]) == 2
     assert [one["path"] for one in written["failures"]] == ["in/b [1].PNG"]
+
+
+def test_device_and_batch_size_reach_the_detector(folder: Path) -> None:
+    assert main(["detect", "a.png", "--device", "cpu", "--batch-size", "3"]) == 0
+    assert OneFace.given["device"] == "cpu" and OneFace.given["batch_size"] == 3
+    assert main(["detect", "a.png"]) == 0
+    assert OneFace.given["device"] == "auto" and OneFace.given["batch_size"] == 8
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a.png", "--draw", "--out", "."],
+        ["in/a.png", "--draw", "--out", "in"],
+        ["in", "--draw", "--out", "in"],
+        ["in/a.png", "--draw", "--out", "linked"],
+        ["a.png", "--json", "a.png"],
+        ["in", "--draw", "--out", "."],  # a.png is none of the photographs asked for
+    ],
+)
+def test_a_photograph_is_never_overwritten(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Path("linked").symlink_to("in")
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    OneFace.given = {}
+    assert main(["detect", *words]) == 2
+    printed = capsys.readouterr().err
+    assert "would overwrite" in printed and printed.count("\n") == 1
+    assert not OneFace.given, "refused before any work"
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+
+
+def test_earlier_drawings_are_passed_over_only_when_drawing(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["detect", "in", "--out", "."]) == 0
+    assert "in 3 photographs" in capsys.readouterr().out
+    assert main(["detect", "in", "--draw", "--out", "in/out"]) == 0
+    capsys.readouterr()
+    assert main(["detect", "in", "--draw", "--out", "in/out"]) == 0
+    printed = capsys.readouterr()
+    assert "3 pictures in in/out are passed over" in printed.err
+    assert "in 3 photographs" in printed.out
+    assert main(["detect", "in", "--out", "in/out"]) == 0
+    assert "in 6 photographs" in capsys.readouterr().out
+
+
+def test_draws_above_the_folder(folder: Path) -> None:
+    Path("a.png").unlink()
+    assert main(["detect", "in", "--draw", "--out", "."]) == 0
+    assert Path("a.png").is_file() and Path("deep/c.jpg").is_file()
+
+
+def test_draws_photographs_of_any_name(folder: Path) -> None:
+    for name in ("größe.png", "photo", "photo.scan"):
+        Path(name).write_bytes(Path("a.png").read_bytes())
+    words = ["größe.png", "photo", "photo.scan"]
+    assert main(["detect", *words, "--draw"]) == 0
+    names = {path.name for path in Path("detections").iterdir()}
+    assert names == {"größe.png", "photo.png", "photo.scan.png"}
+    assert (read_image("detections/photo.png") != read_image("a.png")).any()

@@ -3,12 +3,22 @@
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from facezoo.builder import build_model
 from facezoo.cli import main
+from facezoo.data.datasets.synthetic import SyntheticFaces
+from facezoo.engine.evaluate import evaluate
+from facezoo.errors import ConfigError, DataError
+from facezoo.evaluation import OperatingPoint
+from facezoo.evaluation.base import NO_FACES
+from facezoo.models.detector import FaceDetector
+from facezoo.structures import Faces
 
 RESULTS = {"widerface/easy": 0.71009, "coco/ap50": 0.5, "images": 400, "protocol": "vga"}
 
@@ -31,6 +41,7 @@ def test_everything_reaches_the_engine(
     names = tmp_path / "names.txt"
     names.write_text("0--Parade/a.jpg\n")
     words = ["--weights", "w", "--data", "d", "--truth", "t", "--list", str(names)]
+    words += ["--device", "cpu", "--batch-size", "2"]
     words += ["--protocol", "vga", "--out", "o", "--json", str(tmp_path / "m.json")]
     assert main(["eval", "tiny_test", "a.b=1", *words, "c=2"]) == 0
     ((model, options),) = calls
@@ -43,6 +54,8 @@ def test_everything_reaches_the_engine(
         "protocol": "vga",
         "out": Path("o"),
         "overrides": ["a.b=1", "c=2"],
+        "device": "cpu",
+        "batch_size": 2,
         "allow_imports": False,
     }
     printed = capsys.readouterr().out
@@ -53,7 +66,51 @@ def test_everything_reaches_the_engine(
 def test_what_is_not_given_is_left_to_the_config(calls: list) -> None:
     assert main(["eval", "tiny_test"]) == 0
     ((_, options),) = calls
+    assert options.pop("device") == "auto" and options.pop("batch_size") == 8
     assert not any(options.values())
+
+
+def small_set() -> SyntheticFaces:
+    return SyntheticFaces(num_images=3, image_size=64, face_sizes=(16, 32))
+
+
+def test_device_and_batch_size_reach_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+
+    def predict(self: FaceDetector, images: torch.Tensor, *_: Any) -> list[Faces]:
+        batches.append(len(images))
+        return [NO_FACES] * len(images)
+
+    monkeypatch.setattr(FaceDetector, "predict", predict)
+    evaluate(build_model("tiny_test"), data=small_set(), batch_size=2)
+    assert batches == [2, 1]
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        evaluate(build_model("tiny_test"), data=small_set(), batch_size=0)
+
+
+def test_a_set_that_cannot_be_judged_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Strict(OperatingPoint):
+        def check(self, image_ids: Collection[str]) -> None:
+            raise DataError(f"{len(image_ids)} images are unknown.")
+
+    monkeypatch.setattr("facezoo.engine.evaluate._evaluators", lambda config: [Strict()])
+    monkeypatch.setattr("facezoo.engine.evaluate.judge", lambda *_, **__: pytest.fail("judged"))
+    with pytest.raises(DataError, match="3 images are unknown"):
+        evaluate(build_model("tiny_test"), data=small_set())
+
+
+def test_a_report_keeps_both_of_two_images_of_one_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ids = ["e/a.jpg", "e/a.png", "e/a"]
+    monkeypatch.setattr(SyntheticFaces, "image_id", lambda self, index: ids[index])
+    with pytest.raises(DataError, match="would share the file"):
+        evaluate(build_model("tiny_test"), data=small_set(), out=tmp_path)
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert written >= {"metrics.json", "predictions.json", "predictions.jpg", "worst_misses.jpg"}
+    assert written >= {"predictions/e/a.txt", "predictions/e/a.png.txt"}
 
 
 def test_eval_predictions_hands_over(

@@ -15,7 +15,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
 
     def train(config: Any, **options: Any) -> TrainResult:
         seen.append((config, options))
-        return TrainResult(config.name, Path("runs/x"), {"val/loss": 1.25})
+        return TrainResult(config, Path("runs/x"), {"val/loss": 1.25})
 
     def train_many(configs: Any, **options: Any) -> list[TrainResult]:
         return [train(config, **options) for config in configs]
@@ -33,6 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
         (["--resume", "runs/x"], {"resume": "runs/x"}),
         (["--resume", "train.epochs=3"], {"resume": True}),
         (["--out", "here", "--sample"], {"out": Path("here"), "sample": True}),
+        (["--allow-imports"], {"allow_imports": True}),
         (["--init-from", "w.safetensors:backbone"], {"init_from": "w.safetensors:backbone"}),
     ],
 )
@@ -42,15 +43,16 @@ def test_options_reach_the_engine(
     assert main(["train", "tiny_test", "optimizer.lr=0.5", *words]) == 0
     ((config, options),) = calls
     assert {name: options[name] for name in expected} == expected
-    assert config.data["optimizer"]["lr"] == 0.5
-    assert config.data["train"]["epochs"] == (3 if "train.epochs=3" in words else None)
+    assert config == "tiny_test"
+    extra = ["train.epochs=3"] if "train.epochs=3" in words else []
+    assert sorted(options["overrides"]) == sorted(["optimizer.lr=0.5", *extra])
     assert "1.2500" in capsys.readouterr().out
 
 
 def test_several_configs_end_in_one_table(calls: list, capsys: pytest.CaptureFixture) -> None:
     assert main(["train", "tiny_test", "retinaface_mnet025", "train.seed=7"]) == 0
-    assert [config.name for config, _ in calls] == ["tiny_test", "retinaface_mnet025"]
-    assert all(config.data["train"]["seed"] == 7 for config, _ in calls)
+    assert [config for config, _ in calls] == ["tiny_test", "retinaface_mnet025"]
+    assert all(options["overrides"] == ["train.seed=7"] for _, options in calls)
     printed = capsys.readouterr().out
     assert "tiny_test" in printed and "retinaface_mnet025" in printed
 
@@ -79,6 +81,19 @@ def test_check_trains_nothing_and_reports_every_error(
     assert main(["train", "tiny_test", "--check", *wrong]) == 2
     printed = capsys.readouterr().err
     assert "MobileNetV7" in printed and "optimizer.lr" in printed
+    assert not calls
+
+
+def test_check_and_print_take_a_run(
+    tmp_path: Path, calls: list, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "config.yaml").write_text("_BASE_: tiny_test\ntrain: {seed: 3}\n")
+    assert main(["train", str(tmp_path), "--check"]) == 0
+    assert main(["train", str(tmp_path), "--print-config"]) == 0
+    assert "seed: 3" in capsys.readouterr().out
+    assert main(["train", str(tmp_path), "--check", "schedule=null", "train.accumulate=3"]) == 2
+    printed = capsys.readouterr().err
+    assert "schedule: a run needs it" in printed and "train.accumulate (3)" in printed
     assert not calls
 
 

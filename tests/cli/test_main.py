@@ -1,5 +1,7 @@
 """The command line as a user meets it: answers, exit codes, and one sentence for each mistake."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import facezoo
-from facezoo.cli import VERBS, main
+from facezoo.cli import EPILOG, VERBS, main
 from facezoo.errors import ConfigError
 
 
@@ -33,7 +35,8 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
         (["--debugg", "env"], "--debugg"),
         (["train", "a.b=1"], "no config among the words"),
         (["train", "retinaface_mnet02"], "retinaface_mnet025"),
-        (["train", "tiny_test", "mine", "--resume", "runs/x"], "mine"),
+        (["train", "tiny_test", "mine"], "mine"),
+        (["train", "tiny_test", "mine", "--resume", "runs/x"], "--resume runs/x is one run"),
         (["eval", "retinaface_mnet02"], "retinaface_mnet025"),
         (["eval", "a", "b"], "Name one model to evaluate; the words name 2."),
         (["eval", "tiny_test", "--list", "none.txt"], "The list none.txt does not exist"),
@@ -43,6 +46,8 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
         (["eval-predictions", "none"], "none"),
         (["eval-predictions", ".", "--list", "none.txt"], "The list none.txt does not exist"),
         (["detect", "none.jpg"], "There is no file or folder none.jpg."),
+        (["detect", "wall.png", "--device", "gpu0"], "The device 'gpu0' is not on this machine"),
+        (["detect", "wall.png", "--batch-size", "0"], "batch_size is 0"),
         (["detect", "empty"], "There is no photograph in empty."),
         (["detect", "wall.png", "--protocol", "vag", "--model", "tiny_test"], "mean 'vga'"),
         (["detect", "wall.png", "--model", "tiny_tset"], "tiny_test"),
@@ -136,3 +141,26 @@ def test_module_is_the_command() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("facezoo: There is no verb 'trian'")
+
+
+def test_completion_without_its_library(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    assert main(["env"]) == 2
+    printed = capsys.readouterr()
+    assert 'pip install "facezoo[completion]"' in printed.err
+    assert printed.err.count("\n") == 1 and not printed.out
+
+
+def test_extras_that_are_advised_exist() -> None:
+    setup = (Path(__file__).parents[2] / "setup.py").read_text()
+    (extras,) = (
+        ast.literal_eval(node.value)
+        for node in ast.walk(ast.parse(setup))
+        if isinstance(node, ast.keyword) and node.arg == "extras_require"
+    )
+    assert set(re.findall(r"facezoo\[(.+?)\]", EPILOG)) == {"completion"}
+    assert extras["completion"][0].startswith("argcomplete")
+    assert extras["fast-eval"][0].startswith("faster-coco-eval")

@@ -47,6 +47,11 @@ def test_list_of_names(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("0--Parade/a.jpg\r\n\n 1--Handshaking/b c.jpg \n")
     assert read_names(path) == ["0--Parade/a.jpg", "1--Handshaking/b c.jpg"]
+    path.write_bytes(b"\xef\xbb\xbf0--Parade/a.jpg\n")
+    assert read_names(path) == ["0--Parade/a.jpg"]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00")
+    with pytest.raises(DataError, match=r"names\.txt is no text in UTF-8"):
+        read_names(path)
     path.write_text("\n")
     with pytest.raises(DataError, match=r"names\.txt is empty"):
         read_names(path)

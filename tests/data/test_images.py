@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facezoo.data.images import read_image
+from facezoo.data.images import read_image, write_image
 from facezoo.errors import DataError
 
 
@@ -41,6 +41,28 @@ def test_jpeg_agrees_with_pillow(tmp_path, picture):
 def test_any_name(tmp_path, picture, name):
     Image.fromarray(picture).save(tmp_path / name)
     assert np.array_equal(read_image(tmp_path / name), picture)
+
+
+@pytest.mark.parametrize("name", ["größer.png", "人脸.PNG", "new/folder/a.bmp", "a.webp"])
+def test_written_pictures_come_back(tmp_path, picture, name):
+    write_image(tmp_path / name, picture)
+    if name.endswith("webp"):
+        assert np.abs(read_image(tmp_path / name).astype(int) - picture).max() < 30
+    else:
+        assert np.array_equal(read_image(tmp_path / name), picture)
+
+
+def test_quality_of_a_jpeg(tmp_path, picture):
+    write_image(tmp_path / "good.jpg", picture)
+    write_image(tmp_path / "poor.JPG", picture, 10)
+    assert (tmp_path / "poor.JPG").stat().st_size < (tmp_path / "good.jpg").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["a", "a.xyz", "a.txt"])
+def test_endings_that_are_no_format(tmp_path, picture, name):
+    with pytest.raises(DataError, match=rf"picture .*{name} cannot be encoded"):
+        write_image(tmp_path / name, picture)
+    assert not list(tmp_path.iterdir())
 
 
 def test_grey_is_repeated(tmp_path, picture):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from facezoo.config import load_config
 from facezoo.engine.hooks.base import Hook
 from facezoo.engine.schedules import Cosine
 from facezoo.engine.settings import TrainSettings
@@ -97,7 +98,7 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
             settings=TrainSettings(max_steps=steps, log_every=1, device="cpu", **settings),
             hooks=hooks,
             folder=folder,
-            config={"model": {"type": "Toy"}},
+            config=load_config({"model": {"type": "Toy"}}),
         )
 
     return make

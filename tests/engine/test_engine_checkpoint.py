@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from facezoo.config import load_config
 from facezoo.engine.checkpoint import (
     find_checkpoint,
     generators,
@@ -109,7 +110,8 @@ def test_state_is_plain(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     make_trainer(hooks()).fit()
     state = torch.load(tmp_path / "checkpoints" / "last" / "state.pt", weights_only=True)
     assert state["step"] == 6
-    assert state["config"] == {"model": {"type": "Toy"}}
+    assert state["config"]["model"] == {"type": "Toy"}
+    assert (state["name"], state["note"]) == ("config", "")
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(
@@ -132,6 +134,62 @@ def test_another_optimizer_is_refused(make_trainer: MakeTrainer, tmp_path: Path)
     trainer.optimizer = torch.optim.SGD([{"params": parameters[:1]}, {"params": parameters[1:]}])
     with pytest.raises(CheckpointError, match="another optimizer"):
         load_checkpoint(trainer, tmp_path / "checkpoints" / "last")
+
+
+def test_arguments_of_the_optimizer_are_those_of_the_config(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    """A resume that changes the weight decay changes it; the learning rate is the schedule's."""
+    make_trainer(hooks(every_steps=3, keep=9)).fit()
+    trainer = make_trainer(hooks(), lr=1.0)
+    for group in trainer.optimizer.param_groups:
+        group["weight_decay"] = 0.5
+    load_checkpoint(trainer, tmp_path / "checkpoints" / "step_000003")
+    assert trainer.optimizer.param_groups[0]["weight_decay"] == 0.5
+    trainer.fit()
+    expected = trainer.schedule.factor((5 + 0.5) / 6)
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("before", "after"), [("fp32", "fp16"), ("fp16", "bf16")])
+def test_precision_may_change_on_the_way(
+    make_trainer: MakeTrainer, tmp_path: Path, before: str, after: str
+) -> None:
+    make_trainer(hooks(every_steps=3, keep=9), precision=before).fit()
+    trainer = make_trainer(hooks(), precision=after)
+    load_checkpoint(trainer, tmp_path / "checkpoints" / "step_000003")
+    trainer.fit()
+    assert trainer.step == 6
+
+
+def test_the_config_of_a_checkpoint_keeps_its_references(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    trainer = make_trainer(hooks())
+    trainer.config = load_config(
+        {
+            "data": {"image_size": 64, "root": "1e-3"},
+            "model": {"type": "Toy", "size": "${data.image_size}"},
+        }
+    )
+    trainer.fit()
+    carried = tmp_path / "checkpoints" / "last" / "config.yaml"
+    found = load_config(carried, ["data.image_size=320"])
+    assert found["model.size"] == 320
+    assert found["data.root"] == "1e-3"
+
+
+def test_folders_of_other_names_are_passed_over(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    """Copies that a user made, and what a killed process left half written."""
+    checkpoints = tmp_path / "checkpoints"
+    for name in ("step_000120 copy", "step_one", ".step_000002.new", ".step_000002.old"):
+        (checkpoints / name).mkdir(parents=True)
+        (checkpoints / name / "state.pt").write_bytes(b"half")
+    make_trainer(hooks(every_steps=3, keep=1)).fit()
+    names = {path.name for path in checkpoints.iterdir()}
+    assert names == {"step_000120 copy", "step_one", "step_000006", "last"}
+    (checkpoints / "last").unlink()
+    assert find_checkpoint(tmp_path) == checkpoints / "step_000006"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "missing", "pickle", "version"])

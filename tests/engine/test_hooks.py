@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from facezoo.engine.checkpoint import load_checkpoint
 from facezoo.engine.hooks.base import Hook
 from facezoo.engine.hooks.checkpoint import Checkpoint
 from facezoo.engine.hooks.console import Console
@@ -16,6 +17,7 @@ from facezoo.engine.hooks.ema import EMA
 from facezoo.engine.hooks.jsonl import JSONL, read_metrics
 from facezoo.engine.hooks.tensorboard import TensorBoard
 from facezoo.engine.trainer import Trainer
+from facezoo.engine.window import NonFiniteLossError
 from facezoo.errors import ConfigError
 
 MakeTrainer = Callable[..., Trainer]
@@ -110,6 +112,99 @@ def test_early_stopping_waits_for_its_patience(make_trainer: MakeTrainer, tmp_pa
     assert "val/loss was not better than 3.9 in 3 evaluations" in trainer.stop_reason
     assert 7 in saved_steps(tmp_path)
     assert stopping.state_dict() == {"best": 3.9, "without_progress": 3}
+
+
+def test_a_metric_that_is_not_finite_is_never_the_best(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    stopping, checkpoint = EarlyStopping(patience=9), Checkpoint(every_steps=1)
+    values = [math.nan, -math.inf, 3.0, math.nan, 2.0, math.nan]
+    make_trainer({"metric": Metric(values), "stop": stopping, "checkpoint": checkpoint}).fit()
+    assert (checkpoint.best_value, checkpoint.best_step) == (2.0, 5)
+    assert stopping.state_dict() == {"best": 2.0, "without_progress": 1}
+
+
+def test_a_metric_that_is_never_finite_is_said(
+    make_trainer: MakeTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hooks = {
+        "metric": Metric([math.nan] * 6),
+        "stop": EarlyStopping(patience=4),
+        "checkpoint": Checkpoint(),
+    }
+    trainer = make_trainer(hooks)
+    trainer.fit()
+    assert trainer.step == 4 and "not finite in 4 evaluations" in trainer.stop_reason
+    assert "val/loss was never finite" in caplog.text
+
+
+class Fails(Hook):
+    """Stands for an evaluation that goes wrong."""
+
+    comes_before = ("Checkpoint",)
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def after_step(self, trainer: Trainer) -> None:
+        if trainer.step == self.at:
+            raise ZeroDivisionError("the evaluation failed")
+
+
+@pytest.mark.parametrize("at", [4, 6])
+def test_a_failed_run_keeps_its_latest_step(
+    make_trainer: MakeTrainer, tmp_path: Path, at: int
+) -> None:
+    hooks = {"fails": Fails(at), "checkpoint": Checkpoint(every_steps=3, keep=9)}
+    with pytest.raises(ZeroDivisionError):
+        make_trainer(hooks).fit()
+    assert saved_steps(tmp_path) == [3, at]
+    assert (tmp_path / "checkpoints" / "last").resolve().name == f"step_00000{at}"
+    resumed = make_trainer({"checkpoint": Checkpoint(every_steps=3, keep=9)})
+    load_checkpoint(resumed, tmp_path / "checkpoints" / "last")
+    resumed.fit()
+    assert resumed.step == 6
+
+
+def test_a_run_that_cannot_be_saved_fails_with_its_own_error(
+    make_trainer: MakeTrainer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("facezoo.engine.hooks.checkpoint.save_checkpoint", full)
+    with pytest.raises(ZeroDivisionError):
+        make_trainer({"fails": Fails(2), "checkpoint": Checkpoint(every_epochs=None)}).fit()
+    assert "Step 2 could not be saved: no space left" in caplog.text
+
+
+def test_weights_of_a_bad_loss_are_not_saved(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    trainer = make_trainer({"checkpoint": Checkpoint(every_epochs=None)})
+
+    class Poison(Hook):
+        def before_step(self, trainer: Trainer) -> None:
+            if trainer.step == 2:
+                torch.nn.init.constant_(trainer.model.out.bias, math.nan)
+
+    trainer.hooks["poison"] = Poison()
+    with pytest.raises(NonFiniteLossError):
+        trainer.fit()
+    assert saved_steps(tmp_path) == []
+
+
+def test_nothing_is_saved_where_no_step_was_done(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    class Refuses(Hook):
+        def before_train(self, trainer: Trainer) -> None:
+            raise ConfigError("nothing to measure on")
+
+    trainer = make_trainer({"refuses": Refuses(), "checkpoint": Checkpoint()})
+    trainer.step = 3  # resumed
+    with pytest.raises(ConfigError):
+        trainer.fit()
+    assert saved_steps(tmp_path) == []
 
 
 def test_metrics_are_lines_and_a_table(make_trainer: MakeTrainer, tmp_path: Path) -> None:

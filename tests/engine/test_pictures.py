@@ -37,6 +37,14 @@ def test_an_ignored_face_excuses_any_number_of_detections() -> None:
     assert misses == alarms == []
 
 
+def test_a_detection_takes_a_face_of_its_own_before_an_ignored_one() -> None:
+    """As the evaluators match, though it overlaps the ignored one more."""
+    predictions = {"a": faces([[0, 0, 10, 10]], [0.9])}
+    annotated = {"a": truth([[0, 0, 10, 10], [0, 0, 10, 8]], [True, False])}
+    misses, alarms = find_mistakes(predictions, annotated, 0.5)
+    assert misses == alarms == []
+
+
 def test_page_of_mistakes_shows_the_worst_first() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     image[40:60, 40:60] = (0, 0, 255)

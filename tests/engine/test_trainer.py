@@ -219,17 +219,16 @@ def test_stop_ends_the_run_after_the_step(make_trainer: MakeTrainer) -> None:
     assert trainer.step == 3 and not trainer.failed
 
 
-def test_the_global_generator_is_left_to_the_model(make_trainer: MakeTrainer) -> None:
-    def drawing(start: int) -> Iterator[Batch]:
-        torch.rand(start * 7 + 1)
-        while True:
-            yield _batch(start)
-            start += 1
+def test_published_values_are_floats(make_trainer: MakeTrainer) -> None:
+    class Tensors(Hook):
+        def after_step(self, trainer: Trainer) -> None:
+            trainer.publish({"val/loss": torch.tensor(0.5), "val/faces": 3})
 
-    trainer = make_trainer(open_stream=drawing)
-    state = torch.get_rng_state()
+    recorder = Recorder()
+    trainer = make_trainer({"recorder": recorder, "tensors": Tensors()}, steps=1)
     trainer.fit()
-    assert torch.equal(torch.get_rng_state(), state)
+    assert recorder.published[-1] == {"val/loss": 0.5, "val/faces": 3.0}
+    assert all(type(value) is float for value in trainer.metrics.values())
 
 
 @pytest.mark.parametrize(
@@ -249,6 +248,11 @@ def test_first_limit_ends_the_run(limits: dict[str, float], steps: int) -> None:
 def test_something_must_end_the_run() -> None:
     with pytest.raises(ConfigError, match="Nothing ends the run"):
         TrainSettings().total_steps(10, 4)
+
+
+def test_seed_is_not_negative() -> None:
+    with pytest.raises(ConfigError, match=r"train\.seed is -1; give 0 or more"):
+        TrainSettings(seed=-1)
 
 
 @pytest.mark.parametrize("name", ["epochs", "max_steps", "accumulate", "clip_norm", "log_every"])

@@ -105,9 +105,26 @@ def test_no_path_leaves_the_folder(image_id: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_two_images_of_one_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    faces = {
+        f"a/b{ending}": Faces(np.array([[0, 0, i, i]], np.float32), np.ones(1, np.float32))
+        for i, ending in enumerate((".jpg", ".png", ".webp"), 1)
+    }
+    write_widerface_predictions(tmp_path, faces)
+    files = ["b.png.txt", "b.txt", "b.webp.txt"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == files
+    assert (tmp_path / "a/b.txt").read_text() == "b\n1\n0 0 1 1 1\n"
+    assert len(caplog.messages) == 2
+    assert "'a/b.jpg' and 'a/b.png' have one name but for the ending" in caplog.messages[0]
+    for names in (None, list(faces), ["a/b.png"]):
+        back = read_widerface_predictions(tmp_path, names)
+        assert set(back) == set(names or faces)
+        assert all((back[one].boxes == faces[one].boxes).all() for one in back)
+
+
 def test_two_images_of_one_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'a/b\.jpg' and 'a/b\.png' would share"):
-        write_widerface_predictions(tmp_path, {"a/b.jpg": EMPTY, "a/b.png": EMPTY})
+    with pytest.raises(DataError, match=r"'a/b\.jpg' and 'a/b' would share"):
+        write_widerface_predictions(tmp_path, {"a/b.jpg": EMPTY, "a/b": EMPTY})
 
 
 def test_coco_results(tmp_path: Path, random_set: Callable) -> None:

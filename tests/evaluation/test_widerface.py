@@ -166,6 +166,18 @@ def test_unknown_image(random_set: Callable, write_official: Callable, tmp_path:
         WiderFaceAP(truth=tmp_path)(predictions, {**truth, "b/1.jpg": NO_FACE})
 
 
+def test_unknown_image_is_found_without_predictions(
+    random_set: Callable, write_official: Callable, tmp_path: Path
+) -> None:
+    _, truth = random_set(0)
+    write_official(tmp_path, truth, 0)
+    evaluator = WiderFaceAP(truth=tmp_path)
+    evaluator.check(list(truth))
+    with pytest.raises(DataError, match=r"has no image 'b/1\.jpg' \(1 of 13"):
+        evaluator.check([*truth, "b/1.jpg"])
+    WiderFaceAP().check(["b/1.jpg"])
+
+
 def test_missing_files(tmp_path: Path) -> None:
     (tmp_path / "wider_face_val.mat").touch()
     with pytest.raises(DataError, match=r"lacks wider_easy_val\.mat, wider_medium_val\.mat"):

@@ -122,6 +122,35 @@ def test_equal_sizes_are_predicted_together_and_no_more_than_asked() -> None:
     assert Detector(model)([]) == []
 
 
+def test_large_photographs_are_predicted_fewer_at_once() -> None:
+    images = [photograph(40, 90, (5, 6, 9, 10 + i)) for i in range(5)]  # padded to 64 x 96
+    whole, parts, ones = BrightSpot(), BrightSpot(), BrightSpot()
+    together = Detector(whole)(images)
+    apart = Detector(parts, max_pixels=3 * 64 * 96 - 1)(images)
+    alone = Detector(ones, max_pixels=1)(images)
+    assert [len(batch) for batch in whole.seen] == [5]
+    assert [len(batch) for batch in parts.seen] == [2, 2, 1]
+    assert [len(batch) for batch in ones.seen] == [1] * 5
+    for a, b, c in zip(together, apart, alone, strict=True):
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+        np.testing.assert_array_equal(a.boxes, c.boxes)
+
+
+@pytest.mark.parametrize(
+    ("image", "given"),
+    [
+        ("photo.jpg", "single file 'photo.jpg'"),
+        (Path("photo.jpg"), "single file 'photo.jpg'"),
+        (photograph(3, 4), r"single array of shape \(3, 4, 3\)"),
+        (photograph(3, 4)[..., 0], r"single array of shape \(3, 4\)"),
+    ],
+)
+def test_one_photograph_goes_into_a_list(image: object, given: str) -> None:
+    with pytest.raises(DataError, match=given + r"; put it into \[ \]\."):
+        Detector(BrightSpot())(image)
+    assert len(Detector(BrightSpot())(np.zeros((2, 8, 8, 3), np.uint8))) == 2
+
+
 def test_every_part_gets_its_mode_back_even_after_an_error() -> None:
     model = nn.Sequential(nn.BatchNorm2d(1), nn.BatchNorm2d(1))
     model[1].eval()
@@ -181,6 +210,7 @@ def test_files_that_are_no_photographs(tmp_path: Path) -> None:
         ({"device": "gpu0"}, "The device 'gpu0' is not on this machine"),
         ({"weights": "w.safetensors"}, "not built yet"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"max_pixels": 0}, "max_pixels is 0"),
     ],
 )
 def test_bad_arguments(arguments: dict, sentence: str) -> None:

@@ -136,3 +136,38 @@ def test_bad_names(
     with pytest.raises((ConfigError, CheckpointError)) as error:
         load_model(source, weights)
     assert sentence in str(error.value)
+
+
+def test_a_name_of_the_zoo_is_no_folder_of_that_name(
+    run: Path, tensors: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent)
+    monkeypatch.setattr(catalogue, "WEIGHTS", run.parent)
+    of_zoo = run.parent / f"{MODEL}.safetensors"
+    save_tensors(of_zoo, tensors, {})
+    run.rename(MODEL)
+    assert load_model(MODEL).weights == of_zoo
+    last = Path(MODEL, "checkpoints/last/model.safetensors")
+    for source in (Path(MODEL), f"./{MODEL}", f"{MODEL}/"):
+        assert load_model(source).weights == last
+    assert load_model(MODEL, MODEL).weights == last
+
+
+def test_a_long_yaml_text_is_no_path(run: Path) -> None:
+    text = load_config(MODEL).to_yaml() + "# " + 5000 * "x"
+    assert load_model(text, run).config.name == "config"
+
+
+def test_overrides_do_not_contradict_the_pixels_of_the_weights(
+    run: Path, tensors: dict[str, torch.Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    same, other = "model.pixels.mean=[123.675,116.28,103.53]", "model.pixels.mean=[1,2,3]"
+    for source, weights in ((run, None), (MODEL, run)):
+        assert holds(load_model(source, weights, [same]).model, tensors)
+        with pytest.raises(ConfigError, match=r"other pixels \(mean\) than .* asks for; leave"):
+            load_model(source, weights, [other])
+    assert not caplog.messages
+    loaded = load_model(load_config(MODEL, [other]), run)
+    assert holds(loaded.model, tensors)
+    (message,) = caplog.messages
+    assert "other pixels (mean) than the config says; those of the file are used" in message

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from facezoo.errors import CheckpointError
+from facezoo.models.pixels import Pixels
 from facezoo.zoo.safe_load import init_from, load_tensors, load_weights, save_tensors
 
 
@@ -179,3 +180,39 @@ def test_init_from_what_is_not_there(tmp_path: Path, source: Net) -> None:
         init_from(source, str(file))
     with pytest.raises(CheckpointError, match="did you mean 'backbone'"):
         init_from(source, f"{file}:backbon")
+
+
+def test_init_from_a_run_or_a_checkpoint(tmp_path: Path, source: Net) -> None:
+    run = tmp_path / "runs/x"
+    file = run / "checkpoints/last/model.safetensors"
+    save_tensors(file, contiguous(source), {})
+    for place in (run, file.parent, file):
+        model = Net()
+        assert init_from(model, str(place))[0] == f"backbone: 7 of 7 tensors from {file}"
+        assert same(model, contiguous(source))
+        model = Net()
+        before = contiguous(model)
+        init_from(model, f"{place}:backbone")
+        assert torch.equal(model.backbone[0].weight, source.backbone[0].weight)
+        assert torch.equal(model.head.weight, before["head.weight"])
+    with pytest.raises(CheckpointError, match=r"is a folder without model\.safetensors"):
+        init_from(Net(), str(tmp_path))
+
+
+def test_init_from_leaves_the_preprocessing_to_the_config(tmp_path: Path, source: Net) -> None:
+    file = tmp_path / "a.safetensors"
+    source.pixels = Pixels(mean=(1, 2, 3))
+    save_tensors(file, contiguous(source), {})
+    model = Net()
+    model.pixels = Pixels(mean=(4, 5, 6))
+    report = init_from(model, str(file))
+    assert model.pixels.mean.tolist() == [4, 5, 6]
+    assert torch.equal(model.head.weight, source.head.weight)
+    assert report[-1] == (
+        f"pixels: as the config says, although {file} has others: "
+        "pixels.mean [1.0, 2.0, 3.0] there, [4.0, 5.0, 6.0] here"
+    )
+    model.pixels = Pixels(mean=(1, 2, 3))
+    assert "pixels" not in "".join(init_from(model, str(file)))
+    with pytest.raises(CheckpointError, match=r"which the config decides; set model\.pixels"):
+        init_from(model, f"{file}:pixels")

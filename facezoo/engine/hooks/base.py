@@ -32,7 +32,7 @@ class Hook:
         """Called once, after a resumed state was loaded."""
 
     def before_step(self, trainer: Trainer) -> None:
-        """Called with the batch at hand, before the update."""
+        """Called before each update, once its batch is read; hooks do not get the batch."""
 
     def after_step(self, trainer: Trainer) -> None:
         """Called after each update; ``trainer.step`` counts it already."""

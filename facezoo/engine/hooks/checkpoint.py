@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from facezoo.engine.checkpoint import point, save_checkpoint
+from facezoo.engine.checkpoint import point, save_checkpoint, saved_steps
 from facezoo.engine.hooks.base import Hook, is_due
+from facezoo.engine.window import NonFiniteLossError
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
 
@@ -23,7 +25,8 @@ class Checkpoint(Hook):
     """Writes ``checkpoints/step_000120`` and lets ``last`` and ``best`` name two of them.
 
     ``last`` moves once the new checkpoint stands, and older ones are deleted after that, so that
-    there is a whole checkpoint at any moment.
+    there is a whole checkpoint at any moment. A run that fails saves its latest step too, unless
+    its loss was not finite. A metric that is not finite is never the best.
 
     Args:
         every_epochs: period in epochs; may be a fraction.
@@ -50,12 +53,19 @@ class Checkpoint(Hook):
         self.mode = mode
         self.best_value: float | None = None
         self.best_step: int | None = None
+        self._saved_step: int | None = None
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Notes the step that the run starts from."""
+        self._saved_step = trainer.step
 
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Remembers whether this step's metric is the best so far."""
         if self.best is None or self.best not in metrics:
             return
         value = metrics[self.best]
+        if not math.isfinite(value):
+            return
         sign = -1 if self.mode == "min" else 1
         if self.best_value is None or sign * value > sign * self.best_value:
             self.best_value, self.best_step = value, trainer.step
@@ -63,24 +73,18 @@ class Checkpoint(Hook):
     def after_step(self, trainer: Trainer) -> None:
         """Saves where it is due, or where this step is the best."""
         is_best = self.best_step == trainer.step
-        if not is_best and not is_due(trainer, self.every_epochs, self.every_steps):
-            return
-        folder = trainer.folder / "checkpoints" / f"step_{trainer.step:06d}"
-        save_checkpoint(trainer, folder)
-        point(folder.with_name("last"), folder)
-        if is_best:
-            point(folder.with_name("best"), folder)
-            logger.info(
-                "Best so far at step %d: %s %.4f.", trainer.step, self.best, self.best_value
-            )
-        self._prune(trainer)
+        if is_best or is_due(trainer, self.every_epochs, self.every_steps):
+            self._save(trainer)
 
     def after_train(self, trainer: Trainer) -> None:
-        """Says so where the metric of ``best`` never came."""
-        if self.best is not None and self.best_value is None and not trainer.failed:
+        """Saves what a failed run has; says so where the metric of ``best`` never came."""
+        if trainer.failed:
+            self._rescue(trainer)
+        elif self.best is not None and self.best_value is None:
             logger.warning(
-                "There is no best checkpoint, since %s was never published; published were: %s.",
+                "There is no best checkpoint, since %s was never %s; published were: %s.",
                 self.best,
+                "finite" if self.best in trainer.metrics else "published",
                 ", ".join(sorted(trainer.metrics)),
             )
 
@@ -92,13 +96,41 @@ class Checkpoint(Hook):
         """Takes back what ``state_dict`` gave."""
         self.best_value, self.best_step = state["best_value"], state["best_step"]
 
+    def _save(self, trainer: Trainer) -> None:
+        folder = trainer.folder / "checkpoints" / f"step_{trainer.step:06d}"
+        save_checkpoint(trainer, folder)
+        point(folder.with_name("last"), folder)
+        self._saved_step = trainer.step
+        if self.best_step == trainer.step:
+            point(folder.with_name("best"), folder)
+            logger.info(
+                "Best so far at step %d: %s %.4f.", trainer.step, self.best, self.best_value
+            )
+        self._prune(trainer)
+
+    def _rescue(self, trainer: Trainer) -> None:
+        """Saves the latest step of a failed run, and never raises over its error."""
+        if self._saved_step is None or trainer.step <= self._saved_step:
+            return
+        try:
+            self._save(trainer)
+            logger.info("Saved the run after step %d, where it failed.", trainer.step)
+        except NonFiniteLossError:
+            logger.debug("Nothing was saved at the end: the loss is not finite.")
+        except Exception as error:
+            logger.warning("Step %d could not be saved: %s", trainer.step, error)
+            logger.debug("Why it could not be saved:", exc_info=True)
+
     def _prune(self, trainer: Trainer) -> None:
-        """Deletes what is neither new nor best; later steps are of a run that was left behind."""
-        steps = {
-            int(folder.name.removeprefix("step_")): folder
-            for folder in (trainer.folder / "checkpoints").glob("step_*")
-        }
+        """Deletes what is neither new nor best, and what a killed process left half written.
+
+        Later steps are of a run that was left behind; they stay.
+        """
+        steps = saved_steps(trainer.folder)
         done = sorted(step for step in steps if step <= trainer.step)
         for step in done[: -self.keep]:
             if step != self.best_step:
                 shutil.rmtree(steps[step])
+        for ending in ("new", "old"):
+            for folder in (trainer.folder / "checkpoints").glob(f".step_*.{ending}"):
+                shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 @HOOKS.register
 class EarlyStopping(Hook):
     """Stops after ``patience`` evaluations in a row without a better value.
+
+    A value that is not finite is never better.
 
     Args:
         metric: a name of the flat namespace, such as ``val/loss`` or ``val/coco/ap50``.
@@ -46,19 +49,18 @@ class EarlyStopping(Hook):
             return
         value = metrics[self.metric]
         sign = -1 if self.mode == "min" else 1
-        if self.best is None or sign * (value - self.best) > self.min_delta:
+        better = self.best is None or sign * (value - self.best) > self.min_delta
+        if math.isfinite(value) and better:
             self.best, self.without_progress = value, 0
             return
         self.without_progress += 1
         if self.without_progress >= self.patience:
-            trainer.stop(
-                f"{self.metric} was not better than {self.best:.4g} "
-                f"in {self.without_progress} evaluations"
-            )
+            wanted = "finite" if self.best is None else f"better than {self.best:.4g}"
+            trainer.stop(f"{self.metric} was not {wanted} in {self.without_progress} evaluations")
 
     def after_train(self, trainer: Trainer) -> None:
         """Says so where the metric never came."""
-        if self.best is None and not trainer.failed:
+        if self.metric not in trainer.metrics and not trainer.failed:
             logger.warning(
                 "Early stopping never saw %s; published were: %s.",
                 self.metric,

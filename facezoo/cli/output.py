@@ -31,7 +31,7 @@ def print_metrics(title: str, results: Mapping[str, Any]) -> None:
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():
-        table.add_row(Text(name), show_number(value))
+        table.add_row(Text(name), show_number(name, value))
     console = stdout()
     console.print(table)
     for name, value in results.items():

@@ -161,7 +161,9 @@ def comparison_table(results: Sequence[TrainResult]) -> Table:
     )
     for name in names:
         values = [one.metrics.get(name) for one in results]
-        table.add_row(name, *("-" if value is None else show_number(value) for value in values))
+        table.add_row(
+            name, *("-" if value is None else show_number(name, value) for value in values)
+        )
     table.add_row("folder", *(str(one.folder) for one in results))
     return table
 

@@ -6,6 +6,9 @@ import functools
 
 from rich.console import Console
 
+COUNTS = ("_faces", "/max_dets")
+"""Ends of the names of metrics that count something."""
+
 
 @functools.cache
 def terminal() -> Console:
@@ -13,6 +16,6 @@ def terminal() -> Console:
     return Console(stderr=True, highlight=False, markup=False)
 
 
-def show_number(value: float) -> str:
+def show_number(name: str, value: float) -> str:
     """Returns a metric as it is shown: counts whole, everything else with four decimals."""
-    return f"{value:.0f}" if abs(value) > 1 and float(value).is_integer() else f"{value:.4f}"
+    return f"{value:.0f}" if name.endswith(COUNTS) else f"{value:.4f}"

@@ -22,8 +22,8 @@ class RecallBySize(Evaluator):
         recall_by_size/8-16_faces    how many such faces there are
         recall_by_size/128+          the last bucket has no upper end
 
-    The recalls weighted by the numbers of faces add up to the recall of the whole set. Without
-    faces a bucket's recall is 0. Faces that are ignored or have no area are in no bucket.
+    The recalls weighted by the numbers of faces add up to the recall of the whole set. A
+    bucket without faces has no recall. Faces that are ignored or have no area are in no bucket.
 
     Args:
         edges: lower ends of the buckets in pixels of the original photograph, rising from 0.
@@ -61,6 +61,7 @@ class RecallBySize(Evaluator):
         names = [f"{low}-{high}" for low, high in pairwise(self.edges)] + [f"{self.edges[-1]}+"]
         metrics: dict[str, float] = {}
         for name, count, hit in zip(names, faces.tolist(), hits.tolist(), strict=True):
-            metrics[f"recall_by_size/{name}"] = hit / max(1, count)
+            if count:
+                metrics[f"recall_by_size/{name}"] = hit / count
             metrics[f"recall_by_size/{name}_faces"] = float(count)
         return Result(metrics)

@@ -54,7 +54,9 @@ class Console(Hook):
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Shows losses and speed, or the result of an evaluation."""
         if "train/loss" not in metrics:
-            numbers = "  ".join(f"{name} {show_number(value)}" for name, value in metrics.items())
+            numbers = "  ".join(
+                f"{name} {show_number(name, value)}" for name, value in metrics.items()
+            )
             logger.info("step %d  %s%s", trainer.step, numbers, _in_brackets(trainer.note))
             return
         text = self._describe(trainer, metrics)

@@ -11,6 +11,7 @@ from facezoo.config_yaml import join
 from facezoo.engine.sample import sample_config
 from facezoo.errors import CheckpointError, ConfigError
 from facezoo.signatures import show
+from facezoo.zoo.catalogue import names
 
 CONFIG = "config.yaml"
 FIXED = ("model", "optimizer.type", "data.batch_size", "train.seed")
@@ -43,8 +44,12 @@ def open_config(
 
 
 def carried_config(source: object) -> Path | None:
-    """Returns the file of the config in a run folder or a checkpoint; None for anything else."""
-    if not isinstance(source, (str, Path)) or "\n" in str(source):
+    """Returns the file of the config in a run folder or a checkpoint; None for anything else.
+
+    A name of the zoo means the zoo, whatever folder has that name too.
+    """
+    in_zoo = isinstance(source, str) and source in names()
+    if in_zoo or not isinstance(source, (str, Path)) or "\n" in str(source):
         return None
     path = Path(source, CONFIG)
     return path if path.is_file() else None

@@ -234,7 +234,7 @@ class Trainer:
             self.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach()
-        self.window.add(self.step + 1, batch.ids, sums)
+        self.window.add(self.step + 1, batch.ids, sums, batch.dropped)
         if self.device.type == "cpu":
             self.window.check_finite(latest_only=True)
         self._set_learning_rate()

@@ -128,8 +128,8 @@ def validation_loss(
     counts: dict[str, Tensor] = {}
     for batch in batches:
         for name, term in loss_terms(batch).items():
-            totals[name] = totals.get(name, 0) + term.total.double()
-            counts[name] = counts.get(name, 0) + term.count
+            totals[name] = totals.get(name, 0) + term.total.cpu().double()
+            counts[name] = counts.get(name, 0) + term.count.cpu()
     losses = {name: float(total / counts[name].clamp(min=1)) for name, total in totals.items()}
     return {"loss": sum(losses.values()), **{f"loss_{name}": x for name, x in losses.items()}}
 

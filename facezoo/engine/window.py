@@ -29,6 +29,7 @@ class Window:
         self.rows: list[Tensor] = []
         self.steps: list[int] = []
         self.ids: list[tuple[str, ...]] = []
+        self.dropped = 0
         self.start()
 
     def start(self) -> None:
@@ -37,8 +38,10 @@ class Window:
         self.data_seconds = self.hook_seconds = 0.0
         self.timed_steps = 0
 
-    def add(self, step: int, ids: tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
-        """Takes the loss terms of a step."""
+    def add(
+        self, step: int, ids: tuple[str, ...], losses: Mapping[str, Tensor], dropped: int = 0
+    ) -> None:
+        """Takes the loss terms of a step, and how many faces its transforms dropped."""
         self.names = list(losses)
         row = torch.stack(list(losses.values())).float()
         if self.rows and self.rows[0].device != row.device:  # rows of a checkpoint
@@ -46,10 +49,14 @@ class Window:
         self.rows.append(row)
         self.steps.append(step)
         self.ids.append(ids)
+        self.dropped += dropped
         self.timed_steps += 1
 
     def close(self, batch_size: int) -> dict[str, float]:
-        """Returns the mean loss terms and the speed since ``start``, and forgets the losses."""
+        """Returns the mean loss terms, the speed and the dropped faces, and forgets the losses.
+
+        Times are those since ``start``, everything else since the last ``close``.
+        """
         self.check_finite()
         means = torch.stack(self.rows).cpu().double().mean(dim=0).tolist()
         seconds = max(time.perf_counter() - self.started - self.hook_seconds, 1e-9)
@@ -59,7 +66,8 @@ class Window:
         }
         metrics["time/images_per_second"] = self.timed_steps * batch_size / seconds
         metrics["time/data_share"] = self.data_seconds / seconds
-        self.rows, self.steps, self.ids = [], [], []
+        metrics["data/dropped_faces"] = float(self.dropped)
+        self.rows, self.steps, self.ids, self.dropped = [], [], [], 0
         return metrics
 
     def check_finite(self, latest_only: bool = False) -> None:
@@ -87,9 +95,16 @@ class Window:
     def state_dict(self) -> dict[str, Any]:
         """Returns the losses, so that a resumed run publishes the same mean."""
         rows = torch.stack(self.rows).cpu() if self.rows else torch.zeros(0)
-        return {"names": self.names, "rows": rows, "steps": self.steps, "ids": self.ids}
+        return {
+            "names": self.names,
+            "rows": rows,
+            "steps": self.steps,
+            "ids": self.ids,
+            "dropped": self.dropped,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state_dict`` gave."""
         self.names, self.rows = list(state["names"]), list(state["rows"])
         self.steps, self.ids = list(state["steps"]), list(state["ids"])
+        self.dropped = state["dropped"]

@@ -12,6 +12,7 @@ import yaml
 from facezoo.config import load_config
 from facezoo.engine.checkpoint import read_state
 from facezoo.engine.run import train, train_many
+from facezoo.engine.run_config import open_config
 from facezoo.errors import CheckpointError, ConfigError, DataError, FacezooError
 
 SMALL = [
@@ -229,3 +230,13 @@ def test_an_old_checkpoint_without_a_name_is_resumed() -> None:
     assert resume("train.max_steps=3").folder == Path("run")
     kept = yaml.safe_load(Path("run/config.yaml").read_text())
     assert kept["train"]["max_steps"] == 3
+
+
+def test_a_name_of_the_zoo_is_no_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny_test").mkdir()
+    Path("tiny_test/config.yaml").write_text("_BASE_: retinaface_mnet025\n")
+    assert open_config("tiny_test").data["train"]["max_steps"] == 16
+    assert open_config("./tiny_test").data["data"]["image_size"] == 640

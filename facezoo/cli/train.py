@@ -114,6 +114,10 @@ def _train(
     else:
         results = train_many(sources, resume=bool(resume), **options)
     stdout().print(comparison_table(results), soft_wrap=False)
+    for one in results:
+        stdout().print(f"{one.name}: weights in {one.folder / 'checkpoints'}")
+        if (one.folder / "eval").is_dir():
+            stdout().print(f"{one.name}: pictures and curves in {one.folder / 'eval'}")
     return 0
 
 

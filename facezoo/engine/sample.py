@@ -14,7 +14,8 @@ SAMPLE_BATCH = 4
 def sample_config(source: Config) -> Config:
     """Returns the config with its data swapped for ``SyntheticFaces`` and a run of 10 steps.
 
-    Images of 256 px in batches of 4; model, transforms, losses, optimizer and hooks stay.
+    Images of 256 px in batches of 4; model, transforms, losses, optimizer and hooks stay. The
+    backbone starts anew, as nothing that ten steps can show is worth a download.
     """
     overrides = [
         f"data.image_size={SAMPLE_SIDE}",
@@ -33,4 +34,6 @@ def sample_config(source: Config) -> Config:
         for seed, (split, count) in enumerate(SAMPLE_IMAGES.items())
         if source.get(f"data.{split}") is not None
     ]
+    if source.get("model.backbone.pretrained"):
+        overrides.append("model.backbone.pretrained=false")
     return load_config(source, overrides)

@@ -27,3 +27,9 @@ def test_a_split_that_is_not_there_stays_away() -> None:
     sample = sample_config(load_config("tiny_test", ["data.val=null"]))
     assert sample["data.val"] is None
     assert sample["data.train.dataset"]["num_images"] == 64
+
+
+def test_a_sample_downloads_nothing() -> None:
+    sample = sample_config(load_config("retinaface_r50"))
+    assert sample["model.backbone.pretrained"] is False
+    assert sample["model.backbone.name"] == "resnet50"

@@ -36,7 +36,7 @@ class Console(Hook):
         if terminal().is_terminal:
             self._progress = Progress(
                 TextColumn("training"),
-                BarColumn(),
+                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TextColumn("{task.description}"),
                 console=terminal(),
@@ -59,17 +59,23 @@ class Console(Hook):
             )
             logger.info("step %d  %s%s", trainer.step, numbers, _in_brackets(trainer.note))
             return
-        text = self._describe(trainer, metrics)
         watched = self._progress is not None
         logger.log(
             logging.DEBUG if watched else logging.INFO,
-            "step %d/%d  %s",
+            "step %d/%d  epoch %.2f  loss %.3f (%s)  lr %.2e  %s%s",
             trainer.step,
             trainer.total_steps,
-            text,
+            metrics["epoch"],
+            metrics["train/loss"],
+            _terms(metrics),
+            metrics["lr"],
+            self._speed(trainer, metrics),
+            _in_brackets(trainer.note),
         )
         if self._progress is not None:
-            self._progress.update(self._task, description=text)
+            # The bar has one line, which the terms of the loss would fill; the log has them.
+            text = f"loss {metrics['train/loss']:.3f}  {self._speed(trainer, metrics)}"
+            self._progress.update(self._task, description=text + _in_brackets(trainer.note))
 
     def after_train(self, trainer: Trainer) -> None:
         """Leaves the terminal as it was."""
@@ -77,23 +83,25 @@ class Console(Hook):
             self._progress.stop()
             self._progress = None
 
-    def _describe(self, trainer: Trainer, metrics: Mapping[str, float]) -> str:
-        prefix = "train/loss_"
-        terms = ", ".join(
-            f"{name.removeprefix(prefix)} {value:.3f}"
-            for name, value in metrics.items()
-            if name.startswith(prefix)
-        )
+    def _speed(self, trainer: Trainer, metrics: Mapping[str, float]) -> str:
         seconds_per_step = (time.perf_counter() - self._started) / max(
             trainer.step - self._first_step, 1
         )
         left = timedelta(seconds=round(seconds_per_step * (trainer.total_steps - trainer.step)))
         return (
-            f"epoch {metrics['epoch']:.2f}  loss {metrics['train/loss']:.3f} ({terms})  "
-            f"lr {metrics['lr']:.2e}  {metrics['time/images_per_second']:.1f} images/s  "
+            f"{metrics['time/images_per_second']:.1f} images/s  "
             f"data {metrics['time/data_share']:.0%}  {peak_memory_gib(trainer.device):.1f} GiB  "
-            f"ETA {left}{_in_brackets(trainer.note)}"
+            f"ETA {left}"
         )
+
+
+def _terms(metrics: Mapping[str, float]) -> str:
+    prefix = "train/loss_"
+    return ", ".join(
+        f"{name.removeprefix(prefix)} {value:.3f}"
+        for name, value in metrics.items()
+        if name.startswith(prefix)
+    )
 
 
 def _in_brackets(note: str) -> str:

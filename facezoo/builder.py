@@ -155,6 +155,8 @@ def check_config(
         overrides: such as ``["train.epochs=5"]``.
         allow_imports: False for a config that came with a checkpoint.
     """
+    from torch import nn
+
     try:
         config, problems = load_with_problems(source, overrides, allow_imports)
         config.import_plugins()
@@ -166,7 +168,9 @@ def check_config(
         if config.get(f"data.{split}") is not None:
             _split(builder, config, split)
     if config.get("optimizer") is not None:
-        _section(builder, config, "optimizer", OPTIMIZERS, {"model": model})
+        # A model with a problem must not hide those of the optimizer.
+        stand_in = nn.Linear(1, 1) if model is UNBUILT else model
+        _section(builder, config, "optimizer", OPTIMIZERS, {"model": stand_in})
     if config.get("schedule") is not None:
         _section(builder, config, "schedule", SCHEDULES, {})
     _hooks(builder, config)

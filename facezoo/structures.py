@@ -197,6 +197,11 @@ class Faces:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Faces(none)"
+        return f"Faces({len(self)}, scores {self.scores.max():.2f} to {self.scores.min():.2f})"
+
     def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Faces:
         """Returns only the faces of ``keep`` (mask or indices)."""
         landmarks = None if self.landmarks is None else self.landmarks[keep]

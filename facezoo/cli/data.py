@@ -22,7 +22,9 @@ def add_parser(verbs: Any) -> None:
         "Get data sets in the layout that the configs read.",
         "  facezoo data download widerface --root data/widerface",
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        prog="facezoo data", dest="action", metavar="ACTION", required=True
+    )
     download = add_verb(
         actions,
         "download",

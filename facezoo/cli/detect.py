@@ -105,14 +105,16 @@ def run(arguments: argparse.Namespace) -> int:
         batch_size=arguments.batch_size,
     )
     described = detector.describe()
-    terminal().print("; ".join(f"{name} {value}" for name, value in described.items()))
+    settings = "; ".join(f"{name} {value}" for name, value in described.items())
+    terminal().print(settings, soft_wrap=True)
     results, failures = _detect(detector, photographs, out)
     found = sum(len(one["faces"]) for one in results)
-    stdout().print(f"{found} faces in {len(results)} photographs")
+    stdout().print(f"{_counted(found, 'face')} in {_counted(len(results), 'photograph')}")
     if out is not None and results:
         stdout().print(f"drawn into {out}")
     if arguments.json is not None:
         write_json(arguments.json, {**described, "images": results, "failures": failures})
+        stdout().print(f"written to {arguments.json}")
     if failures:
         terminal().print(f"{len(failures)} of {len(photographs)} photographs could not be read.")
     return 1 if failures else 0
@@ -232,8 +234,12 @@ def _detect(
 def _summary(faces: Faces) -> str:
     if not len(faces):
         return "no faces"
-    noun = "face" if len(faces) == 1 else "faces"
-    return f"{len(faces)} {noun}, scores {faces.scores.max():.2f} to {faces.scores.min():.2f}"
+    best, worst = faces.scores.max(), faces.scores.min()
+    return f"{_counted(len(faces), 'face')}, scores {best:.2f} to {worst:.2f}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _record(path: Path, image: NDArray[np.uint8], faces: Faces) -> dict[str, Any]:

@@ -113,7 +113,9 @@ def _train(
         raise ConfigError(f"--resume {resume} is one run, but several configs are to be trained.")
     else:
         results = train_many(sources, resume=bool(resume), **options)
-    stdout().print(comparison_table(results), soft_wrap=False)
+    table = comparison_table(results)
+    if table.row_count:
+        stdout().print(table, soft_wrap=False)
     for one in results:
         stdout().print(f"{one.name}: weights in {one.folder / 'checkpoints'}")
         if (one.folder / "eval").is_dir():

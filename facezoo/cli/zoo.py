@@ -28,7 +28,9 @@ def add_parser(verbs: Any) -> None:
         "  facezoo zoo show retinaface_mnet025\n"
         "  facezoo zoo convert mobilenet0.25_Final.pth --from biubug6 --out mnet025.safetensors",
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        prog="facezoo zoo", dest="action", metavar="ACTION", required=True
+    )
     _add_list(actions)
     _add_show(actions)
     _add_convert(actions)

@@ -32,7 +32,6 @@ from facezoo.engine.plots import plot_losses
 from facezoo.engine.run_check import check_run, run_protocol
 from facezoo.engine.run_config import open_config, without_pretrained
 from facezoo.engine.run_start import Start, prepare
-from facezoo.engine.sample import SAMPLE_STEPS
 from facezoo.engine.settings import TrainSettings
 from facezoo.engine.terminal import show_number
 from facezoo.engine.trainer import Trainer
@@ -164,7 +163,6 @@ def comparison_table(results: Sequence[TrainResult]) -> Table:
         table.add_row(
             name, *("-" if value is None else show_number(name, value) for value in values)
         )
-    table.add_row("folder", *(str(one.folder) for one in results))
     return table
 
 
@@ -173,16 +171,22 @@ def _run(start: Start, init_from: str | None) -> TrainResult:
     config, folder = start.config, start.folder
     folder.mkdir(parents=True, exist_ok=True)
     with logging_to(folder / "log.txt"):
-        if start.note:
-            logger.info(
-                "This is a %s: %d steps; its numbers mean nothing.", start.note, SAMPLE_STEPS
-            )
-        for remark in start.remarks:
-            logger.info("%s", remark)
         trainer = _build_trainer(start, init_from)
         if start.checkpoint is not None:
             load_checkpoint(trainer, start.checkpoint)
             logger.info("Resumed from %s, after step %d.", start.checkpoint, trainer.step)
+        if trainer.is_last_step:
+            logger.warning(
+                "Nothing is left to train: the run is at step %d of %d; give a larger "
+                "train.max_steps, train.max_samples or train.epochs to go on.",
+                trainer.step,
+                trainer.total_steps,
+            )
+            return TrainResult(config.name, folder, dict(trainer.metrics), start.note)
+        if start.note:
+            logger.info("This is a %s; its numbers mean nothing.", start.note)
+        for remark in start.remarks:
+            logger.info("%s", remark)
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
         (folder / "environment.json").write_text(
             json.dumps(environment(), indent=2) + "\n", encoding="utf-8"

@@ -107,9 +107,10 @@ def resumed_config(
     ]
     unused = differences(config.data, named.data)
     if unused:
+        kept = {path: (theirs, own) for path, (own, theirs) in unused.items()}
         lines.append(
-            f"The run goes on with its own config; where {named.name} now says otherwise it is not "
-            f"used ({listed(unused)})."
+            f"The run keeps its own settings where {named.name} has others (there -> here): "
+            f"{listed(kept)}."
         )
     return config, lines
 

@@ -12,7 +12,7 @@ SAMPLE_BATCH = 4
 
 
 def sample_config(source: Config) -> Config:
-    """Returns the config with its data swapped for ``SyntheticFaces`` and a run of 10 steps.
+    """Returns the config with ``SyntheticFaces`` for its data, and a run of 10 steps at most.
 
     Images of 256 px in batches of 4; model, transforms, losses, optimizer and hooks stay. The
     backbone starts anew, as nothing that ten steps can show is worth a download.
@@ -22,7 +22,7 @@ def sample_config(source: Config) -> Config:
         f"data.batch_size={SAMPLE_BATCH}",
         "data.workers=0",
         "train.epochs=null",
-        f"train.max_steps={SAMPLE_STEPS}",
+        f"train.max_steps={min(SAMPLE_STEPS, source.get('train.max_steps') or SAMPLE_STEPS)}",
         "train.max_samples=null",
         "train.accumulate=1",
         "train.log_every=1",

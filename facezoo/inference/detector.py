@@ -182,6 +182,8 @@ def _check_is_list(images: object) -> None:
         given = f"the single file {str(images)!r}"
     elif isinstance(images, np.ndarray) and images.ndim in (2, 3):
         given = f"a single array of shape {images.shape}"
+    elif not isinstance(images, (Sequence, np.ndarray)):
+        given = f"a single {type(images).__name__}"
     else:
         return
     raise DataError(f"A Detector takes a list of photographs, not {given}; put it into [ ].")
@@ -193,8 +195,13 @@ def as_rgb(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         DataError: the file cannot be read, or the array is neither RGB nor grey with 8 bits.
     """
-    if not isinstance(image, np.ndarray):
+    if isinstance(image, (str, Path)):
         return read_image(image)
+    if not isinstance(image, np.ndarray):
+        raise DataError(
+            f"An image is a {type(image).__name__}; give a file or an array, which for a PIL image "
+            'is numpy.asarray(image.convert("RGB")).'
+        )
     if image.dtype != np.uint8:
         raise DataError(
             f"An image is an array of {image.dtype}; give 8 bits (uint8, 0 to 255), which for 16 "

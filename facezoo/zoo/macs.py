@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
 from facezoo.models.detector import FaceDetector
@@ -28,6 +27,8 @@ def count_macs(model: FaceDetector, side: int = 640) -> int:
     image = torch.zeros(1, 3, side, side, dtype=torch.uint8, device=device)
     training = model.training
     with _quiet(), torch.no_grad():
+        from fvcore.nn import FlopCountAnalysis  # its import warns too
+
         analysis = FlopCountAnalysis(_TensorsOnly(model).eval(), image)
         analysis.set_op_handle("aten::batch_norm", None)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)

@@ -62,6 +62,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"There is no weights file {path}; check the path.")
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
+    if path.suffix == ".onnx":
+        raise CheckpointError(
+            f"{path} is a graph of ONNX, not weights by name; give the checkpoint it was made from."
+        )
     return _load_torch(path), {}
 
 

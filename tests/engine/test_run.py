@@ -51,8 +51,8 @@ def test_resume_goes_on_with_the_config_of_the_run(caplog: pytest.LogCaptureFixt
     assert kept["data.train.dataset.num_images"] == 4
     assert "Changed from here on: train.max_steps: 2 -> 3" in caplog.messages
     assert "Changed from here on: optimizer.weight_decay: 0.25 -> 0.125" in caplog.messages
-    (unused,) = [one for one in caplog.messages if "goes on with its own config" in one]
-    assert "tiny_test now says otherwise" in unused and "schedule.warmup: 0.5 -> 0.05" in unused
+    (unused,) = [one for one in caplog.messages if "keeps its own settings" in one]
+    assert "where tiny_test has others" in unused and "schedule.warmup: 0.05 -> 0.5" in unused
     state = read_state(Path("run/checkpoints/last/state.pt"))
     assert state["step"] == 3
     assert state["optimizer"]["param_groups"][0]["weight_decay"] == 0.125
@@ -240,3 +240,18 @@ def test_a_name_of_the_zoo_is_no_folder_of_that_name(
     Path("tiny_test/config.yaml").write_text("_BASE_: retinaface_mnet025\n")
     assert open_config("tiny_test").data["train"]["max_steps"] == 16
     assert open_config("./tiny_test").data["data"]["image_size"] == 640
+
+
+def test_a_run_that_is_done_says_so_and_stays_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = train("tiny_test", overrides=["train.max_steps=2"], out=tmp_path / "run")
+    before = (first.folder / "config.yaml").read_text()
+    with caplog.at_level(logging.INFO, logger="facezoo"):
+        again = train(
+            "tiny_test", overrides=["optimizer.lr=1e-4"], out=tmp_path / "run", resume=True
+        )
+    assert "Nothing is left to train: the run is at step 2 of 2" in caplog.text
+    assert "Changed from here on" not in caplog.text
+    assert again.metrics["val/loss"] == first.metrics["val/loss"]
+    assert (first.folder / "config.yaml").read_text() == before

@@ -39,3 +39,14 @@ def test_the_config_of_a_run_is_checked_without_its_plug_ins(tmp_path: Path) -> 
     assert "allow-imports" in problem
     (problem,) = check_run(str(tmp_path), allow_imports=True)
     assert "cannot be imported" in problem
+
+
+def test_a_model_with_a_problem_hides_none_of_the_optimizer() -> None:
+    problems = "\n".join(
+        check_run(
+            "tiny_test", ["model.neck.chanels=3", "optimizer.lrr=1", "optimizer.type=torch.AdmW"]
+        )
+    )
+    assert "chanels" in problems and "AdmW" in problems
+    problems = "\n".join(check_run("tiny_test", ["model.neck.chanels=3", "optimizer.lrr=1"]))
+    assert "lrr" in problems

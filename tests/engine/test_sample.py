@@ -33,3 +33,8 @@ def test_a_sample_downloads_nothing() -> None:
     sample = sample_config(load_config("retinaface_r50"))
     assert sample["model.backbone.pretrained"] is False
     assert sample["model.backbone.name"] == "resnet50"
+
+
+def test_a_sample_may_be_shorter() -> None:
+    sample = sample_config(load_config("tiny_test", ["train.max_steps=2"]))
+    assert sample["train.max_steps"] == 2

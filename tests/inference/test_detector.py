@@ -217,3 +217,19 @@ def test_bad_arguments(arguments: dict, sentence: str) -> None:
     with pytest.raises(ConfigError) as error:
         Detector(BrightSpot(), **arguments)
     assert sentence in str(error.value)
+
+
+def test_what_a_pil_image_becomes() -> None:
+    from PIL import Image
+
+    picture = Image.new("RGB", (40, 30))
+    with pytest.raises(DataError, match="takes a list of photographs, not a single Image"):
+        Detector(BrightSpot())(picture)
+    with pytest.raises(DataError, match="give a file or an array"):
+        Detector(BrightSpot())([picture])
+
+
+def test_faces_are_shown_in_a_line() -> None:
+    (faces,) = Detector(BrightSpot())([photograph(64, 64, (10, 10, 20, 20))])
+    assert repr(faces) == "Faces(1, scores 1.00 to 1.00)"
+    assert repr(faces.select(np.zeros(1, bool))) == "Faces(none)"

@@ -216,3 +216,9 @@ def test_init_from_leaves_the_preprocessing_to_the_config(tmp_path: Path, source
     assert "pixels" not in "".join(init_from(model, str(file)))
     with pytest.raises(CheckpointError, match=r"which the config decides; set model\.pixels"):
         init_from(model, f"{file}:pixels")
+
+
+def test_a_graph_is_no_file_of_weights(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"\x08\x07")
+    with pytest.raises(CheckpointError, match="a graph of ONNX"):
+        load_tensors(tmp_path / "a.onnx")

@@ -23,6 +23,8 @@ from facezoo.zoo.weights_file import WEIGHTS, find_weights
 logger = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
+PUBLIC = {".ckpt", ".onnx", ".pt", ".pth", ".tar"}
+"""How files of weights of other projects end."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def load_model(
         CheckpointError: the weights are missing, damaged, or of another architecture.
     """
     own_weights = find_weights(source) if _is_path(source) else None
+    _refuse_public(source)
     if own_weights is None:
         config = load_config(source, overrides)
     else:
@@ -94,6 +97,19 @@ def _is_path(source: object) -> TypeGuard[str | Path]:
     if isinstance(source, str):
         return "\n" not in source and source not in names()
     return isinstance(source, Path)
+
+
+def _refuse_public(source: object) -> None:
+    """Refuses a checkpoint of another project, which does not say what it is of.
+
+    Raises:
+        ConfigError: with the command that converts it.
+    """
+    if _is_path(source) and Path(source).suffix in PUBLIC and Path(source).is_file():
+        raise ConfigError(
+            f"{source} is no model of facezoo; convert it with `facezoo zoo convert {source} "
+            "--from FAMILY`, or name the model and give this file as its weights."
+        )
 
 
 def _carried_config(weights: Path) -> Path | dict[str, Any]:

@@ -171,3 +171,9 @@ def test_overrides_do_not_contradict_the_pixels_of_the_weights(
     assert holds(loaded.model, tensors)
     (message,) = caplog.messages
     assert "other pixels (mean) than the config says; those of the file are used" in message
+
+
+def test_a_public_checkpoint_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").touch()
+    with pytest.raises(ConfigError, match=r"facezoo zoo convert .*a\.pth --from FAMILY"):
+        load_model(tmp_path / "a.pth")

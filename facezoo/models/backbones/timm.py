@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.models.backbones.base import Backbone
 from facezoo.registry import BACKBONES
 from facezoo.signatures import did_you_mean
+
+logger = logging.getLogger(__name__)
 
 
 @BACKBONES.register("timm")
@@ -84,8 +89,11 @@ def _create(name: str, pretrained: bool | Path, indices: tuple[int, ...]) -> nn.
         options["pretrained_cfg_overlay"] = {"file": str(pretrained)}
     # On the meta device there is nothing to put weights into.
     options["pretrained"] = bool(pretrained) and torch.get_default_device().type != "meta"
+    if options["pretrained"]:
+        logger.info("Looking for the ImageNet weights of %s, in the cache and on the hub.", name)
     try:
-        return timm.create_model(name, **options)
+        with _quiet_hub():
+            return timm.create_model(name, **options)
     except DAMAGED_FILE as error:
         if not options["pretrained"]:
             raise
@@ -104,3 +112,15 @@ def _create(name: str, pretrained: bool | Path, indices: tuple[int, ...]) -> nn.
             "cannot be reached; start without them (model.backbone.pretrained=false), or give a "
             "local file of them (model.backbone.pretrained=FILE)"
         ) from error
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keeps the hub's client from reporting each of its retries; its failure is reported once."""
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        client.setLevel(level)

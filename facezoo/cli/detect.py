@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facezoo.cli.output import stdout, write_json
-from facezoo.cli.parsing import add_running_options, add_verb, names_a_model
+from facezoo.cli.parsing import (
+    Parser,
+    add_allow_imports,
+    add_running_options,
+    add_verb,
+    names_a_model,
+)
 from facezoo.engine.terminal import terminal
 from facezoo.errors import ConfigError, DataError
 from facezoo.zoo.catalogue import DEFAULT_MODEL
@@ -33,7 +39,7 @@ def add_parser(verbs: Any) -> None:
         "find faces in photographs",
         "PATH [PATH ...] [--model M] [--weights W] [--out DIR] [--json FILE] [--draw]\n"
         "                      [--protocol P] [--score-thresh S] [--nms-thresh I]\n"
-        "                      [--device D] [--batch-size N]",
+        "                      [--device D] [--batch-size N] [--allow-imports]",
         "Find faces in photographs and in folders of them, with their subfolders. Without --model\n"
         f"the model that comes along is used ({DEFAULT_MODEL}); nothing is downloaded.",
         "  facezoo detect photo.jpg --draw\n"
@@ -49,12 +55,14 @@ def add_parser(verbs: Any) -> None:
             help="name, YAML file, run folder or checkpoint (default: %(default)s)",
         )
     )
+    _add_options(parser)
+    add_running_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_options(parser: Parser) -> None:
     parser.add_argument("--weights", metavar="W", help="weights (default: the model's own)")
-    parser.add_argument(
-        "--allow-imports",
-        action="store_true",
-        help="let a config that comes out of a run or checkpoint import its plug-ins",
-    )
+    add_allow_imports(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -83,8 +91,6 @@ def add_parser(verbs: Any) -> None:
         metavar="I",
         help="IoU above which the worse of two faces is dropped (default: the model's own)",
     )
-    add_running_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

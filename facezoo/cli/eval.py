@@ -8,6 +8,8 @@ from typing import Any
 
 from facezoo.cli.output import print_metrics, stdout, write_json
 from facezoo.cli.parsing import (
+    Parser,
+    add_allow_imports,
     add_running_options,
     add_verb,
     names_a_model,
@@ -38,6 +40,13 @@ def add_parser(verbs: Any) -> None:
             "words", nargs="+", metavar="MODEL", help="the model; or key=value to change its config"
         )
     )
+    _add_options(parser)
+    add_running_options(parser)
+    add_allow_imports(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--weights",
         metavar="W",
@@ -73,13 +82,6 @@ def add_parser(verbs: Any) -> None:
         "--out", type=Path, metavar="DIR", help="write numbers, predictions, curves and pictures"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
-    add_running_options(parser)
-    parser.add_argument(
-        "--allow-imports",
-        action="store_true",
-        help="let a config that comes out of a run or checkpoint import its plug-ins",
-    )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

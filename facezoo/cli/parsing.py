@@ -111,6 +111,15 @@ def read_names(path: Path) -> list[str]:
     return names
 
 
+def add_allow_imports(parser: Parser) -> None:
+    """Adds the option of every verb that may meet a config which nobody named."""
+    parser.add_argument(
+        "--allow-imports",
+        action="store_true",
+        help="let a config that comes out of a run or checkpoint import its plug-ins",
+    )
+
+
 def add_running_options(parser: Parser) -> None:
     """Adds the options for where a model runs and how much at once."""
     parser.add_argument(

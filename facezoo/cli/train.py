@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from facezoo.cli.output import stdout
-from facezoo.cli.parsing import Parser, add_verb, is_override, names_a_model, split_overrides
+from facezoo.cli.parsing import (
+    Parser,
+    add_allow_imports,
+    add_verb,
+    is_override,
+    names_a_model,
+    split_overrides,
+)
 from facezoo.errors import ConfigError
 
 NAME = "train"
@@ -70,11 +77,7 @@ def _add_options(parser: Parser) -> None:
         action="store_true",
         help="print the merged config with the origin of each value, train nothing",
     )
-    parser.add_argument(
-        "--allow-imports",
-        action="store_true",
-        help="let a config that comes out of a run or checkpoint import its plug-ins",
-    )
+    add_allow_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

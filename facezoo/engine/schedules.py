@@ -44,9 +44,8 @@ class Schedule:
         raise NotImplementedError
 
 
-@SCHEDULES.register
-class Cosine(Schedule):
-    """Half a cosine from 1 to ``final`` (SGDR, arXiv 1608.03983, equation 5, without restarts).
+class FallingSchedule(Schedule):
+    """Base of the schedules that fall from 1 to ``final``.
 
     Args:
         warmup: share of the run over which the factor rises linearly from 0 to 1.
@@ -56,6 +55,11 @@ class Cosine(Schedule):
     def __init__(self, warmup: float = 0.0, final: float = 0.0) -> None:
         super().__init__(warmup)
         self.final = final
+
+
+@SCHEDULES.register
+class Cosine(FallingSchedule):
+    """Half a cosine from 1 to ``final`` (SGDR, arXiv 1608.03983, equation 5, without restarts)."""
 
     def decay(self, after_warmup: float, progress: float) -> float:
         """Returns the factor after the warm-up."""
@@ -63,17 +67,8 @@ class Cosine(Schedule):
 
 
 @SCHEDULES.register
-class Linear(Schedule):
-    """A straight line from 1 to ``final``.
-
-    Args:
-        warmup: share of the run over which the factor rises linearly from 0 to 1.
-        final: factor at the end of the run.
-    """
-
-    def __init__(self, warmup: float = 0.0, final: float = 0.0) -> None:
-        super().__init__(warmup)
-        self.final = final
+class Linear(FallingSchedule):
+    """A straight line from 1 to ``final``."""
 
     def decay(self, after_warmup: float, progress: float) -> float:
         """Returns the factor after the warm-up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from facezoo.signatures import buildable, check_value, did_you_mean, members, mi
 
 PARTS = ("model", "optimizer", "schedule")
 DEFAULT = Origin("default")
+LARGEST_STRIDE = 32
+"""Pixels per cell of the coarsest level of the usual detectors, which a side has to be cut into."""
 _TRAIN_SETTINGS = "facezoo.engine.settings:TrainSettings"
 """The engine's own dataclass, imported where a config is checked: it imports no torch."""
 
@@ -44,6 +47,9 @@ class DataSettings:
         image_size: side of the square images that are trained on, in pixels; a data set or
             transform that leaves out its ``image_size`` gets it.
         batch_size: images per update of the weights, over all processes.
+        multi_scale: sides in pixels, of which each step takes one for its whole batch: the images
+            that the transforms made are scaled to it. None leaves them as they are. Validation is
+            not affected.
         workers: processes that read images; 0 reads them in the process that trains.
         train: what is trained on.
         val: what is validated on, or None.
@@ -52,6 +58,7 @@ class DataSettings:
     root: str | None = None
     image_size: int | None = None
     batch_size: int = 16
+    multi_scale: list[int] | None = None
     workers: int = 0
     train: SplitSettings | None = None
     val: SplitSettings | None = None
@@ -61,6 +68,24 @@ class DataSettings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"data.{name} is {value}; give {least} or more")
+        if self.multi_scale is not None:
+            check_multi_scale(self.multi_scale)
+
+
+def check_multi_scale(sides: Sequence[int]) -> None:
+    """Checks ``data.multi_scale``.
+
+    Args:
+        sides: in pixels.
+
+    Raises:
+        ConfigError: there is none, or one is not a positive multiple of the largest stride.
+    """
+    if not sides or any(side < 1 or side % LARGEST_STRIDE for side in sides):
+        raise ConfigError(
+            f"data.multi_scale is {list(sides)}; give sides that are multiples of "
+            f"{LARGEST_STRIDE}, such as [256, 320], or null."
+        )
 
 
 @dataclass(frozen=True)

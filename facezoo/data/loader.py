@@ -7,7 +7,10 @@ workers there are, nor on which of them served what.
 from __future__ import annotations
 
 import itertools
+import os
+import re
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,17 +18,27 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from facezoo.data.collate import check_sample, collate
 from facezoo.data.datasets.base import FaceDataset
-from facezoo.data.sampler import TrainPlan, ValPlan
+from facezoo.data.sampler import ONE_PROCESS, Share, SidePlan, TrainPlan, ValPlan
 from facezoo.data.transforms.base import Transform
+from facezoo.data.transforms.view import scaled_to_side
 from facezoo.errors import ConfigError, DataError, FacezooError
-from facezoo.structures import Batch, Sample
+from facezoo.structures import Batch, Sample, Targets
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Plan = Callable[[int], list[tuple[int, np.random.Generator]]]
+
+_DEAD_WORKER = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? (?P<pids>[\d, ]+)\) "
+    r"(?:is killed by signal: (?P<signal>.+?)\. |exited unexpectedly)"
+)
+"""What torch says, from its handler of SIGCHLD and from its queue."""
+
+_LIKELY_CAUSES = {"Killed": "the memory was used up", "Bus error": "/dev/shm is too small"}
+"""Why a process gets a signal that nobody sent by hand, by the start of the signal's name."""
 
 
 def train_stream(
@@ -38,34 +51,44 @@ def train_stream(
     workers: int = 0,
     pin_memory: bool = False,
     start_method: StartMethod | None = None,
+    share: Share = ONE_PROCESS,
+    sides: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """Opens the endless stream of training batches at a step; nothing before it is read.
 
     Args:
         dataset: where samples come from.
         transforms: applied to each sample in turn; they have to bring images to one size.
-        batch_size: samples per step.
-        seed: of order and augmentation.
+        batch_size: samples per step, over all processes that train.
+        seed: of order, augmentation and sides.
         start_step: the step of the first batch.
         workers: processes that read; 0 reads in this one.
         pin_memory: copy batches into page-locked memory, from which a GPU copies faster.
         start_method: of the processes; None is the platform's default.
+        share: the process that trains on these batches, of all that train together; it gets
+            ``batch_size / share.world_size`` samples per step.
+        sides: in pixels; each step takes one, at random, and scales its samples to it after the
+            transforms, which then have to make squares. None leaves them as they are.
 
     Returns:
-        One batch per step; the same for any number of workers.
+        One batch per step; the same for any number of workers. The batches of all ranks joined are
+        the batch of one process.
 
     Raises:
-        DataError: there are no images; while iterating, an image or its annotation is unusable.
-        ConfigError: ``batch_size`` or ``workers`` is out of range; while iterating, a transform
-            cannot be applied.
+        DataError: there are no images; while iterating, an image or its annotation is unusable, or
+            a worker died.
+        ConfigError: ``batch_size``, ``workers`` or a side is out of range, or the processes cannot
+            take equal slices of a batch; while iterating, a transform cannot be applied, or gives
+            no square to scale to a side.
     """
     _check(batch_size, workers)
     if not len(dataset):
         raise DataError(
             f"{type(dataset).__name__} has no images to train on; check its root and split."
         )
-    plan = TrainPlan(len(dataset), batch_size, seed)
-    maker = _BatchMaker(dataset, tuple(transforms), plan)
+    plan = TrainPlan(len(dataset), batch_size, seed, share)
+    side_of = None if sides is None else SidePlan(tuple(sides), seed)
+    maker = _BatchMaker(dataset, tuple(transforms), plan, side_of)
     return _iterate(maker, _Steps(start_step), workers, pin_memory, start_method)
 
 
@@ -77,19 +100,45 @@ def val_batches(
     *,
     pin_memory: bool = False,
     start_method: StartMethod | None = None,
+    share: Share = ONE_PROCESS,
 ) -> Iterator[Batch]:
     """Reads every image once, in order; the last batch may be partial, an empty set gives none.
 
-    The arguments are those of ``train_stream``; a random transform draws the same each time.
+    The arguments are those of ``train_stream``; a random transform draws the same each time. Of
+    several processes, each takes every ``share.world_size``-th of these same batches, from the one
+    numbered ``share.rank`` on.
 
     Raises:
-        DataError: while iterating, an image or its annotation is unusable.
+        DataError: while iterating, an image or its annotation is unusable, or a worker died.
         ConfigError: see ``train_stream``.
     """
     _check(batch_size, workers)
-    plan = ValPlan(len(dataset), batch_size)
+    plan = ValPlan(len(dataset), batch_size, share)
     maker = _BatchMaker(dataset, tuple(transforms), plan)
     return _iterate(maker, range(len(plan)), workers, pin_memory, start_method)
+
+
+def worker_failure(error: BaseException) -> DataError | None:
+    """Returns what to tell the user where an error says that a worker died, else None.
+
+    The streams of this module raise it themselves. But torch also raises from a signal handler,
+    wherever the main thread happens to be: who trains has to ask here about a ``RuntimeError``.
+    """
+    if not isinstance(error, RuntimeError):
+        return None
+    found = _DEAD_WORKER.match(str(error))
+    if found is None:
+        return None
+    # The queue's own error does not know the signal; that of the handler, if it came, is its cause.
+    told = _DEAD_WORKER.match(str(error.__cause__)) or found
+    name = told["signal"] or ""
+    causes = [why for start, why in _LIKELY_CAUSES.items() if not name or name.startswith(start)]
+    died = f"died ({name})" if name else "died"
+    probably = f", probably because {' or '.join(causes)}" if causes else ""
+    return DataError(
+        f"A worker process that reads images (pid {found['pids']}) {died}{probably}: give fewer "
+        "data.workers and go on with --resume."
+    )
 
 
 def _check(batch_size: int, workers: int) -> None:
@@ -123,10 +172,15 @@ class _BatchMaker(Dataset[Any]):
     dataset: FaceDataset
     transforms: tuple[Transform, ...]
     plan: Plan
+    side_of: SidePlan | None = None
 
     def __getitem__(self, number: int) -> Batch | _Failure:
         try:
-            return collate([self._sample(*one) for one in self.plan(number)])
+            samples = [self._sample(*one) for one in self.plan(number)]
+            if self.side_of is not None:
+                samples = [_to_side(sample, self.side_of(number)) for sample in samples]
+            batch = collate(samples)
+            return batch if get_worker_info() is None else _in_shared_memory(batch)
         except FacezooError as error:
             return _Failure(error)
 
@@ -135,6 +189,35 @@ class _BatchMaker(Dataset[Any]):
         for transform in self.transforms:
             sample = transform(sample, generator)
         return sample
+
+
+def _in_shared_memory(batch: Batch) -> Batch:
+    """Returns the batch where the process that trains can read it.
+
+    The queue would do this itself, but where it failed it would lose the batch without an error,
+    and the process that trains would wait for it without an end.
+    """
+    tensors = [getattr(batch.targets, name) for name in Targets.__dataclass_fields__]
+    try:
+        for tensor in (batch.images, batch.maps, *tensors):
+            tensor.share_memory_()
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"A worker process cannot pass on its batch, probably because /dev/shm is too small "
+            f"({reason}): enlarge it or give fewer data.workers, and go on with --resume."
+        ) from error
+    return batch
+
+
+def _to_side(sample: Sample, side: int) -> Sample:
+    height, width = sample.image.shape[:2]
+    if height != width:
+        raise ConfigError(
+            f"data.multi_scale scales squares, but the transforms give image {sample.image_id} "
+            f"{width} x {height} pixels: put SquareCrop or Letterbox last."
+        )
+    return scaled_to_side(sample, side)
 
 
 def _iterate(
@@ -155,10 +238,16 @@ def _iterate(
         multiprocessing_context=start_method if workers else None,
         generator=torch.Generator(),  # its own, or it would draw from the global one
     )
-    for item in loader:
-        if isinstance(item, _Failure):
-            raise item.error
-        yield item
+    try:
+        for item in loader:
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+    except RuntimeError as error:
+        failure = worker_failure(error)
+        if failure is None:
+            raise
+        raise failure from error
 
 
 def _unchanged(item: Any) -> Any:
@@ -166,7 +255,21 @@ def _unchanged(item: Any) -> Any:
 
 
 def _start_worker(_: int) -> None:
-    """Makes a worker use one thread, and leave Ctrl-C to the process that trains."""
+    """Makes a worker use one thread, and leave signals to the process that trains."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker on a SIGTERM of its parent, and on no other.
+
+    A scheduler sends SIGTERM to every process of a job. The one that trains then finishes its step
+    and saves it, for which the workers have to live on.
+    """
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import re
+import resource
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +19,7 @@ import torch
 from facezoo.data.collate import MIN_FACES, collate, padded_faces
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.loader import train_stream, val_batches
+from facezoo.data.loader import train_stream, val_batches, worker_failure
 from facezoo.data.sampler import TrainPlan, epoch_order, sample_generator
 from facezoo.data.transforms import Albumentations, Flip, Letterbox, SquareCrop, Transform
 from facezoo.errors import ConfigError, DataError
@@ -162,6 +165,128 @@ def test_an_unreadable_image_is_one_sentence(workers: int) -> None:
     with pytest.raises(DataError) as error:
         take(9, dataset=Numbered(broken=6), workers=workers)
     assert str(error.value) == "6.jpg is no image; download it again."
+
+
+@pytest.fixture
+def time_limit() -> Iterator[None]:
+    """Ends a test that waits for a batch which never comes."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+class Deadly(Numbered):
+    """Ends the process that reads it."""
+
+    def __init__(self, by: signal.Signals) -> None:
+        super().__init__()
+        self.by = by
+
+    def __getitem__(self, index: int) -> Sample:
+        os.kill(os.getpid(), self.by)
+        return super().__getitem__(index)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGBUS, signal.SIGTERM])
+def test_a_worker_that_dies_is_one_sentence(by: signal.Signals, time_limit: None) -> None:
+    # It dies at its first batch, so that this process is waiting when torch's handler raises.
+    with pytest.raises(DataError) as error:
+        next(train_stream(Deadly(by), [], 4, 3, workers=1))
+    assert re.fullmatch(
+        r"A worker process that reads images \(pid \d+\) died.*: give fewer data\.workers and "
+        r"go on with --resume\.",
+        str(error.value),
+    )
+
+
+GIVE = "give fewer data.workers and go on with --resume."
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "DataLoader worker (pid 7) is killed by signal: Killed. ",
+            "(pid 7) died (Killed), probably because the memory was used up: ",
+        ),
+        (
+            "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that "
+            "dataloader's workers are out of shared memory. Please try to raise your shared memory "
+            "limit.",
+            "(pid 7) died (Bus error), probably because /dev/shm is too small: ",
+        ),
+        (
+            "DataLoader worker (pid 7) is killed by signal: Segmentation fault. ",
+            "(pid 7) died (Segmentation fault): ",
+        ),
+        (
+            "DataLoader worker (pid 7) exited unexpectedly with exit code 1. Details are lost.",
+            "(pid 7) died, probably because the memory was used up or /dev/shm is too small: ",
+        ),
+        (
+            "DataLoader worker (pid(s) 7, 8) exited unexpectedly",
+            "(pid 7, 8) died, probably because the memory was used up or /dev/shm is too small: ",
+        ),
+    ],
+)
+def test_what_torch_says_of_a_dead_worker_is_recognised(said: str, told: str) -> None:
+    failure = worker_failure(RuntimeError(said))
+    assert isinstance(failure, DataError)
+    assert str(failure) == f"A worker process that reads images {told}{GIVE}"
+
+
+def test_the_signal_is_told_where_the_queue_noticed_first() -> None:
+    error = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    error.__cause__ = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    assert "(pid 7) died (Killed), probably because the memory" in str(worker_failure(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA out of memory"),
+        RuntimeError("Pin memory thread exited unexpectedly"),
+        ValueError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+        KeyboardInterrupt(),
+    ],
+)
+def test_other_errors_are_no_dead_worker(error: BaseException) -> None:
+    assert worker_failure(error) is None
+
+
+class Defect(Numbered):
+    """Fails as a mistake in a program does."""
+
+    def __getitem__(self, index: int) -> Sample:
+        raise RuntimeError("a defect")
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_defect_stays_what_it_is(workers: int) -> None:
+    with pytest.raises(RuntimeError, match="a defect"):
+        take(1, dataset=Defect(), workers=workers)
+
+
+class NoSpace(Transform):
+    """Leaves its process no space for shared memory."""
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        return sample
+
+
+@pytest.mark.slow
+def test_a_batch_without_space_in_shared_memory_is_one_sentence(time_limit: None) -> None:
+    with pytest.raises(DataError, match=r"^A worker process cannot pass on its batch, .*/dev/shm"):
+        take(1, transforms=[NoSpace()], workers=1)
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,6 +57,21 @@ def rescaled(
         landmarks=sample.landmarks * factor + shift,
         to_original=compose(sample.to_original, scale_map(scale, offset)),
     )
+
+
+def scaled_to_side(sample: Sample, side: int) -> Sample:
+    """Returns a square sample scaled to a side in pixels: by area down, bilinear up.
+
+    No face is dropped or ignored for having become small.
+    """
+    before = sample.image.shape[0]
+    if side == before:
+        return sample
+    # Bilinear looks at four pixels for each new one, and would skip others on the way down.
+    interpolation = cv2.INTER_AREA if side < before else cv2.INTER_LINEAR
+    image = cv2.resize(sample.image, (side, side), interpolation=interpolation)
+    scale = side / before
+    return rescaled(sample, np.asarray(image, np.uint8), (scale, scale), (0, 0))
 
 
 def within_view(sample: Sample, centres: NDArray[Any]) -> Sample:

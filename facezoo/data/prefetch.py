@@ -1,0 +1,72 @@
+"""Batches on the device that trains, copied there while the batch before is trained on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from facezoo.structures import Batch, Targets
+
+Item = TypeVar("Item")
+Begun = TypeVar("Begun")
+
+
+def prefetched(stream: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Gives the batches of a stream on a device; ``maps`` stay on the CPU.
+
+    On CUDA a batch is copied on a stream of its own, beside the work on the batch before. This
+    needs batches in page-locked memory (``pin_memory`` of the data loader): others are copied too,
+    but while the caller waits.
+
+    Args:
+        stream: of batches; on CUDA read one batch ahead of what is given, elsewhere not ahead.
+        device: where the batches are used, on the stream that is current when each is asked for.
+
+    Raises:
+        Exception: what ``stream`` raises, after the batches before it.
+    """
+    if device.type != "cuda":
+        for batch in stream:
+            yield batch.to(device)
+        return
+    side = torch.cuda.Stream(device)
+
+    def begin(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
+        with torch.cuda.stream(side):
+            copy = batch.to(device, non_blocking=True)
+        return copy, side.record_event()
+
+    for batch, copied in ahead(stream, begin):
+        user = torch.cuda.current_stream(device)
+        # Not wait_stream(side): the next copy is on its way there, and is not to be waited for.
+        user.wait_event(copied)
+        targets = [getattr(batch.targets, name) for name in Targets.__dataclass_fields__]
+        for tensor in (batch.images, *targets):
+            # Its memory belongs to the side stream, which else takes it back while still in use.
+            tensor.record_stream(user)
+        yield batch
+
+
+def ahead(items: Iterator[Item], begin: Callable[[Item], Begun]) -> Iterator[Begun]:
+    """Gives ``begin(item)`` for each item in order, with that of one more item done before.
+
+    Args:
+        items: read one further than what is given.
+        begin: starts something that goes on by itself.
+
+    Raises:
+        Exception: what ``items`` or ``begin`` raises, in its turn: after all that came before.
+    """
+    begun: deque[Begun] = deque()
+    try:
+        for item in items:
+            begun.append(begin(item))
+            if len(begun) > 1:
+                yield begun.popleft()
+    except Exception:
+        yield from begun
+        raise
+    yield from begun

@@ -66,9 +66,15 @@ def collate(samples: Sequence[Sample]) -> Batch:
         samples: one or more, of one size and one number of landmarks.
 
     Raises:
-        DataError: the sizes or the numbers of landmarks differ.
+        DataError: the sizes or the numbers of landmarks differ, or a box is not finite.
     """
     _check_alike(samples)
+    for sample in samples:
+        if not np.isfinite(sample.boxes).all():
+            raise DataError(
+                f"A transform gave image {sample.image_id} a box that is not finite; correct it, "
+                "or take it out of the transforms."
+            )
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
     return Batch(
         images=images.permute(0, 3, 1, 2),

@@ -45,8 +45,11 @@ class Pixels(nn.Module):
         Args:
             images: B x 3 x H x W, RGB, 0 to 255.
         """
-        images = images[:, self.order].float()
-        return (images - self.mean.view(1, 3, 1, 1)) / self.std.view(1, 3, 1, 1)
+        if images.is_contiguous(memory_format=torch.channels_last):  # and so it stays
+            images = images.permute(0, 2, 3, 1).index_select(3, self.order).permute(0, 3, 1, 2)
+        else:
+            images = images.index_select(1, self.order)
+        return (images.float() - self.mean.view(1, 3, 1, 1)) / self.std.view(1, 3, 1, 1)
 
     @property
     def padding(self) -> tuple[int, int, int]:

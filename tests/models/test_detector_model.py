@@ -8,7 +8,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from facezoo.builder import build_model
 from facezoo.config import zoo_folder
-from facezoo.engine.trainer import mark_faces_dynamic
+from facezoo.engine.update import mark_faces_dynamic
 from facezoo.errors import ConfigError
 from facezoo.models import FaceDetector
 from facezoo.structures import Targets

@@ -104,10 +104,10 @@ class ATSS(Assigner):
         """
         dx, column = _nearest(x, centre[..., 0], self.top_k)
         dy, row = _nearest(y, centre[..., 1], self.top_k)
-        pairs = [(p, q) for p in range(self.top_k) for q in range(self.top_k // (p + 1))]
-        p, q = (list(part) for part in zip(*pairs, strict=True))
-        distance = dx[..., p] ** 2 + dy[..., q] ** 2
-        cell = row[..., q] * x.shape[0] + column[..., p]
+        # Slices, not lists of indices, which would have to be copied to a GPU.
+        near = [(slice(p, p + 1), slice(self.top_k // (p + 1))) for p in range(self.top_k)]
+        distance = torch.cat([dx[..., p] ** 2 + dy[..., q] ** 2 for p, q in near], dim=-1)
+        cell = torch.cat([row[..., q] * x.shape[0] + column[..., p] for p, q in near], dim=-1)
         # Two stable sorts order by distance, then by index.
         cell, order = cell.sort(dim=-1, stable=True)
         distance, nearest = distance.gather(-1, order).sort(dim=-1, stable=True)

@@ -24,7 +24,7 @@ class OverlapLoss(RegressionLoss):
         selected = (mask != 0).unsqueeze(-1)
         # Rows that are not selected become equal boxes, so that nothing of what they hold, NaN
         # included, reaches a gradient.
-        unit = prediction.new_tensor([0, 0, 1, 1], dtype=torch.float32)
+        unit = (torch.arange(4, device=prediction.device) >= 2).float()  # no copy to a GPU
         prediction = torch.where(selected, prediction.float(), unit)
         target = torch.where(selected, target.float(), unit)
         return (1 - self.overlap(prediction, target)) * mask * self.weight

@@ -44,6 +44,9 @@ setup(
     extras_require={
         "completion": ["argcomplete>=3.1"],
         "fast-eval": ["faster-coco-eval>=1.6"],
+        # The small package is enough for a server; what follows it is for a store in SQLite.
+        "mlflow": ["mlflow-skinny>=3", "alembic>=1.10", "cryptography>=43", "SQLAlchemy>=2"],
+        "wandb": ["wandb>=0.19"],
         "dev": [
             "build",
             "hypothesis>=6.100",

@@ -27,7 +27,13 @@ DAMAGED_FILE = (
 
 
 class FacezooError(Exception):
-    """Anything a user can put right: a config, a file, an argument, a checkpoint."""
+    """Anything a user can put right: a config, a file, an argument, a checkpoint.
+
+    Attributes:
+        exit_code: what the command line ends with.
+    """
+
+    exit_code: int = 2
 
 
 class ConfigError(FacezooError):

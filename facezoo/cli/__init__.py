@@ -15,12 +15,12 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 import facezoo
-from facezoo.cli import data, detect, env, eval_predictions, train, zoo
+from facezoo.cli import data, detect, env, eval_predictions, runs, train, zoo
 from facezoo.cli import eval as evaluation
 from facezoo.cli.parsing import Parser, parse
 from facezoo.errors import FacezooError
 
-VERBS = (train, evaluation, eval_predictions, detect, zoo, data, env)
+VERBS = (train, evaluation, eval_predictions, runs, detect, zoo, data, env)
 
 EPILOG = """\
 examples:
@@ -96,7 +96,10 @@ def _report(error: FacezooError | OSError | KeyboardInterrupt) -> int:
         sentence = "stopped."
     elif isinstance(error, OSError):
         sentence += " (--debug shows where)."
-    sys.stderr.write(f"facezoo: {sentence}\n")
+    rank = os.environ.get("RANK", "0")  # torchrun sets it
+    sys.stderr.write(f"facezoo{'' if rank == '0' else f' (rank {rank})'}: {sentence}\n")
+    if isinstance(error, FacezooError):
+        return error.exit_code
     return 130 if isinstance(error, KeyboardInterrupt) else 2
 
 

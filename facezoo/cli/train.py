@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from facezoo.cli.parsing import (
 from facezoo.errors import ConfigError
 
 NAME = "train"
+NOT_WITH_REPLAY = ("resume", "out", "sample", "init_from", "check", "print_config", "profile")
 
 
 def add_parser(verbs: Any) -> None:
@@ -28,14 +30,20 @@ def add_parser(verbs: Any) -> None:
         NAME,
         "train what one or several configs describe",
         "CONFIG [CONFIG ...] [key=value ...] [--resume [RUN|CKPT]] [--init-from W]\n"
-        "                     [--out DIR] [--sample] [--check] [--print-config] [--allow-imports]",
+        "                     [--out DIR] [--sample] [--check] [--print-config] [--profile N]\n"
+        "                     [--replay FILE] [--allow-imports]",
         "Train a config, or several one after another, which ends with one table of comparison. A\n"
-        "config is the name of a model in the zoo or a YAML file; key=value changes what it says.",
+        "config is the name of a model in the zoo or a YAML file; key=value changes what it says.\n"
+        "A step whose loss is not finite leaves its batch in the folder replay of the run; with\n"
+        "--replay that batch is put through the model once more, and the step is taken apart.",
         "  facezoo train quickstart\n"
         "  facezoo train retinaface_r50 data.root=data/widerface train.epochs=20 --out runs/first\n"
         "  facezoo train retinaface_r50 --out runs/first --resume\n"
         "  facezoo train mine.yaml hooks.ema=null model.neck.channels=128 --check\n"
-        "  facezoo train a.yaml b.yaml --sample",
+        "  facezoo train a.yaml b.yaml --sample\n"
+        "  facezoo train mine.yaml --profile 20\n"
+        "  facezoo train mine.yaml train.precision=fp32 \\\n"
+        "      --replay runs/first/replay/step_000123_rank0.safetensors",
     )
     names_a_model(
         parser.add_argument(
@@ -77,17 +85,36 @@ def _add_options(parser: Parser) -> None:
         action="store_true",
         help="print the merged config with the origin of each value, train nothing",
     )
+    parser.add_argument(
+        "--profile",
+        type=int,
+        metavar="N",
+        help="watch N steps with torch's profiler and write to RUN/profile what takes the time",
+    )
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="say what is not finite in a batch that a run kept, train nothing",
+    )
     add_allow_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains, or only checks or prints."""
+    """Trains, or only checks, prints or replays."""
     words, resume = arguments.words, arguments.resume
     if isinstance(resume, str) and is_override(resume):
         words, resume = [resume, *words], True
     sources, overrides = split_overrides(words)
     if not sources:
         raise ConfigError("There is no config among the words; name a model or a YAML file.")
+    if arguments.replay is not None:
+        return _replay(sources, overrides, arguments)
+    if arguments.profile is not None:
+        if arguments.profile < 1:
+            raise ConfigError(f"--profile is {arguments.profile}; profile at least 1 step.")
+        profile = f"hooks.profile={{type: Profile, steps: {arguments.profile}}}"
+        overrides = [*overrides, profile]
     if arguments.check:
         return _check(sources, overrides, arguments.allow_imports)
     if arguments.print_config:
@@ -116,6 +143,8 @@ def _train(
         raise ConfigError(f"--resume {resume} is one run, but several configs are to be trained.")
     else:
         results = train_many(sources, resume=bool(resume), **options)
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        return 0
     table = comparison_table(results)
     if table.row_count:
         stdout().print(table, soft_wrap=False)
@@ -123,6 +152,24 @@ def _train(
         stdout().print(f"{one.name}: weights in {one.folder / 'checkpoints'}")
         if (one.folder / "eval").is_dir():
             stdout().print(f"{one.name}: pictures and curves in {one.folder / 'eval'}")
+    return 0
+
+
+def _replay(sources: Sequence[str], overrides: Sequence[str], arguments: argparse.Namespace) -> int:
+    from facezoo.engine.replay import replay
+    from facezoo.engine.replay_report import print_replay
+
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in NOT_WITH_REPLAY
+        if getattr(arguments, name) not in (None, False)
+    ]
+    if given:
+        raise ConfigError(f"--replay trains nothing; leave out {' and '.join(given)}.")
+    if len(sources) > 1:
+        raise ConfigError(f"--replay takes one config, not {' and '.join(sources)}.")
+    found = replay(sources[0], arguments.replay, overrides, arguments.allow_imports)
+    print_replay(found, stdout())
     return 0
 
 

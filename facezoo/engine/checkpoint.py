@@ -1,10 +1,11 @@
-"""Checkpoints: a folder that appears whole, or not at all, and that a run resumes from exactly.
+"""Checkpoints: the whole state of a run, from which it goes on exactly.
 
     step_000120/
       model.safetensors   weights to evaluate and give away: the average where EMA is on
       raw.safetensors     the trained weights, only where EMA is on
       state.pt            optimizer, scaler, hooks, counters, generators, config, versions
       config.yaml         the merged config, as `facezoo eval` takes it
+      digests.json        sha256 of each of the files above
 
 Tensors are stored contiguous; loading copies them into the model's own memory layout. ``state.pt``
 holds plain values and tensors only, so that it loads with ``weights_only=True``.
@@ -12,22 +13,20 @@ holds plain values and tensors only, so that it loads with ``weights_only=True``
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
-import os
-import random
-import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import facezoo
+from facezoo.engine import distributed
+from facezoo.engine.checkpoint_files import STATE, check_digests, new_folder, write_digests
+from facezoo.engine.generators import generators, seed_generators, set_generators
 from facezoo.errors import DAMAGED_FILE, CheckpointError
 from facezoo.zoo.safe_load import load_weights, save_tensors
 
@@ -36,35 +35,84 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS = "model.safetensors"
 RAW_WEIGHTS = "raw.safetensors"
-STATE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a run at one step, apart from the run: what happens to it later changes nothing.
+
+    Attributes:
+        weights: tensors by name, by the file that they go to.
+        state: what goes to ``state.pt``.
+        config: the merged config as YAML.
+    """
+
+    weights: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+    config: str
+
+
+def take_snapshot(trainer: Trainer) -> Snapshot:
+    """Copies the whole state of a trainer into memory of the CPU; every rank has to call it.
+
+    Raises:
+        NonFiniteLossError: a loss since the last look was not finite.
+    """
+    trainer.check_finite()
+    weights = {WEIGHTS: _weights(trainer.deployed)}
+    if trainer.averaged is not None:
+        weights[RAW_WEIGHTS] = _weights(trainer.model)
+    return Snapshot(weights, _copied(_state(trainer)), trainer.config.to_yaml())
+
+
+def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
+    """Writes a snapshot to ``folder``, which appears under its name when complete.
+
+    Raises:
+        CheckpointError: it cannot be written; whatever stood in ``folder`` before still does.
+    """
+    marks = {"step": str(snapshot.state["step"]), "facezoo": facezoo.__version__}
+    try:
+        with new_folder(folder) as temporary:
+            (temporary / "config.yaml").write_text(snapshot.config, encoding="utf-8")
+            for name, tensors in snapshot.weights.items():
+                save_tensors(temporary / name, tensors, marks)
+            torch.save(snapshot.state, temporary / STATE)
+            write_digests(temporary)
+    except (OSError, RuntimeError, CheckpointError) as error:  # torch raises RuntimeError
+        raise CheckpointError(
+            f"{folder} could not be written ({str(error).splitlines()[0]}); the checkpoints before "
+            "it are whole: make room, and go on with --resume."
+        ) from error
 
 
 def save_checkpoint(trainer: Trainer, folder: Path) -> None:
     """Writes the trainer's whole state to ``folder``, which appears under its name when complete.
 
+    Every rank has to call it; rank 0 writes.
+
     Raises:
         NonFiniteLossError: a loss since the last look was not finite; nothing is written then.
+        CheckpointError: it cannot be written.
     """
-    trainer.check_finite()
-    with new_folder(folder) as temporary:
-        (temporary / "config.yaml").write_text(trainer.config.to_yaml(), encoding="utf-8")
-        _save_weights(trainer.deployed, temporary / WEIGHTS, trainer.step)
-        if trainer.averaged is not None:
-            _save_weights(trainer.model, temporary / RAW_WEIGHTS, trainer.step)
-        torch.save(_state(trainer), temporary / STATE)
+    snapshot = take_snapshot(trainer)
+    if distributed.is_main():
+        write_snapshot(snapshot, folder)
 
 
 def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     """Puts a trainer that was built from the run's config into the state of a checkpoint.
 
-    The arguments of the optimizer, such as ``weight_decay``, stay those of the trainer.
+    The arguments of the optimizer, such as ``weight_decay``, stay those of the trainer. What may
+    keep the run from going on to the last bit is logged.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another architecture.
     """
+    check_digests(folder)
     state = read_state(folder / STATE)
     averaged = (folder / RAW_WEIGHTS).is_file()
     load_weights(trainer.model, folder / (RAW_WEIGHTS if averaged else WEIGHTS))
@@ -78,18 +126,22 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
         logger.info("The run had no gradient scaler so far; it begins with a new one.")
     trainer.step = state["step"]
     trainer.metrics = dict(state["metrics"])
+    trainer.pending = [(event, name) for event, name in state["pending"] if name in trainer.hooks]
     trainer.window.load_state_dict(state["window"])
+    trainer.update.bad_steps.fill_(trainer.window.bad_steps)
     for name, hook in trainer.hooks.items():
         if name in state["hooks"]:
             hook.load_state_dict(state["hooks"][name])
-    set_generators(state["generators"])
+    _set_generators(trainer, state["generators"])
+    for line in _what_may_differ(state["made_with"], _made_with(trainer)):
+        logger.warning("%s", line)
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Returns what ``state.pt`` holds.
+    """Returns what ``state.pt`` holds, in the form of this version.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or of another version of the format.
+        CheckpointError: the file is missing, damaged, or of a version that cannot be read.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -102,8 +154,11 @@ def read_state(path: Path) -> dict[str, Any]:
             f"{path} is damaged or no checkpoint of facezoo; resume from another folder in "
             f"{path.parent.parent}."
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        found = state.get("format") if isinstance(state, dict) else None
+    found = state.get("format") if isinstance(state, dict) else None
+    while found in MIGRATIONS:
+        state = MIGRATIONS[found](state)
+        found = state["format"]
+    if found != FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {found}, this version of facezoo reads {FORMAT}; "
             "start anew from its weights with --init-from."
@@ -111,105 +166,22 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def find_checkpoint(place: Path) -> Path:
-    """Returns the checkpoint that a resume from ``place`` goes on from.
-
-    Args:
-        place: a checkpoint, or a run folder, whose last checkpoint is taken.
-
-    Raises:
-        CheckpointError: there is no checkpoint.
-    """
-    if (place / STATE).is_file():
-        return place
-    found = last_checkpoint(place)
-    if found is None:
-        raise CheckpointError(
-            f"There is no checkpoint in {place}; give a run folder with checkpoints/last, or a "
-            "checkpoint itself."
-        )
-    return found
-
-
-def last_checkpoint(run: Path) -> Path | None:
-    """Returns the last checkpoint of a run folder, or None where there is none."""
-    steps = saved_steps(run)
-    candidates = [run / "checkpoints" / "last", *(steps[one] for one in sorted(steps)[::-1])]
-    return next((one for one in candidates if (one / STATE).is_file()), None)
-
-
-def saved_steps(run: Path) -> dict[int, Path]:
-    """Returns the folders of a run's checkpoints by step; other names are passed over."""
+def _from_1(state: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 knew one process, and no event that an interrupted run still owes its hooks."""
+    bad = torch.zeros(len(state["window"]["steps"]), dtype=torch.bool)
+    window = {**state["window"], "bad": bad, "skipped": 0}
     return {
-        int(folder.name.removeprefix("step_")): folder
-        for folder in run.glob("checkpoints/step_*")
-        if re.fullmatch(r"step_[0-9]+", folder.name)
+        **state,
+        "format": 2,
+        "window": window,
+        "pending": [],
+        "generators": [state["generators"]],
+        "made_with": {"facezoo": state["versions"]["facezoo"], "torch": state["versions"]["torch"]},
     }
 
 
-def point(entry: Path, target: Path) -> None:
-    """Makes ``entry`` another name of the folder ``target`` beside it, in one step.
-
-    A symbolic link that is renamed over the old one; where the system grants no links, a copy
-    that takes the old one's place (there, for an instant, neither is in place).
-    """
-    temporary = entry.with_name(f".{entry.name}.new")
-    _remove(temporary)
-    try:
-        temporary.symlink_to(target.name, target_is_directory=True)
-        os.replace(temporary, entry)
-    except OSError:
-        _remove(temporary)
-        shutil.copytree(target, temporary)
-        old = entry.with_name(f".{entry.name}.old")
-        _remove(old)
-        if entry.exists():
-            os.replace(entry, old)
-        os.replace(temporary, entry)
-        _remove(old)
-
-
-@contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Gives a folder under a temporary name and renames it to ``folder`` once all is written."""
-    temporary = folder.with_name(f".{folder.name}.new")
-    _remove(temporary)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for path in temporary.iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        old = folder.with_name(f".{folder.name}.old")
-        _remove(old)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
-        _remove(old)
-    finally:
-        _remove(temporary)
-
-
-def generators() -> dict[str, Any]:
-    """Returns the states of the global generators of Python, NumPy and torch, as plain values."""
-    _, keys, *rest = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_generators(states: Mapping[str, Any]) -> None:
-    """Puts the global generators into the states that ``generators`` gave."""
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(states["torch"].cpu())
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+MIGRATIONS: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+"""By the format that is read: what gives the next one."""
 
 
 def _state(trainer: Trainer) -> dict[str, Any]:
@@ -217,16 +189,50 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "format": FORMAT,
         "step": trainer.step,
         "metrics": dict(trainer.metrics),
+        "pending": [list(one) for one in trainer.pending],
         "optimizer": trainer.optimizer.state_dict(),
         "scaler": trainer.scaler.state_dict(),
         "window": trainer.window.state_dict(),
         "hooks": {name: hook.state_dict() for name, hook in trainer.hooks.items()},
-        "generators": generators(),
+        "generators": distributed.gather(generators()),
         "config": trainer.config.data,
         "name": trainer.config.name,
         "note": trainer.note,
-        "versions": {"facezoo": facezoo.__version__, "torch": str(torch.__version__)},
+        "made_with": _made_with(trainer),
     }
+
+
+def _made_with(trainer: Trainer) -> dict[str, Any]:
+    """Returns what the last bits of a result depend on beside the config."""
+    return {
+        "facezoo": facezoo.__version__,
+        "torch": str(torch.__version__),
+        "device": trainer.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": distributed.share().world_size,
+    }
+
+
+def _what_may_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    changes = [
+        f"{name} {before[name]} -> {value}"
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]
+    if not changes:
+        return []
+    return [
+        f"The run goes on with the same samples, but not to the last bit: {', '.join(changes)}."
+    ]
+
+
+def _set_generators(trainer: Trainer, states: list[dict[str, Any]]) -> None:
+    """Gives each rank its generators back; a rank that was not there before gets new ones."""
+    rank = distributed.share().rank
+    if rank < len(states):
+        set_generators(states[rank])
+    else:
+        seed_generators(trainer.settings.seed, trainer.step, rank)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], path: Path) -> None:
@@ -245,13 +251,20 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], 
         group.update(arguments)
 
 
-def _save_weights(model: nn.Module, path: Path, step: int) -> None:
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_tensors(path, tensors, {"step": str(step), "facezoo": facezoo.__version__})
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Returns a copy of a model's tensors, contiguous, as safetensors wants them."""
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
 
 
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        shutil.rmtree(path)
+def _copied(value: Any) -> Any:
+    """Returns plain values and tensors copied deeply, on the CPU, in the same memory layout."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {name: _copied(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(one) for one in value)
+    return value

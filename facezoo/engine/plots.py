@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from facezoo.engine.hooks.jsonl import read_metrics
+from facezoo.engine.metrics_file import read_metrics
 
 
 def plot_losses(folder: Path, note: str = "") -> None:

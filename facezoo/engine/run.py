@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from rich.table import Table
 
-from facezoo.builder import (
-    build_dataset,
-    build_evaluators,
-    build_hooks,
-    build_model,
-    build_optimizer,
-    build_schedule,
-)
 from facezoo.config import Config
-from facezoo.data.loader import train_stream
-from facezoo.engine.allocator import keep_freed_memory
+from facezoo.data.loader import worker_failure
+from facezoo.engine import distributed
 from facezoo.engine.checkpoint import load_checkpoint
+from facezoo.engine.checkpoint_files import last_checkpoint
+from facezoo.engine.distributed import process_group
 from facezoo.engine.environment import environment
+from facezoo.engine.hooks.checkpoint import Checkpoint
 from facezoo.engine.logs import logging_to
 from facezoo.engine.plots import plot_losses
-from facezoo.engine.run_check import check_run, run_protocol
-from facezoo.engine.run_config import open_config, without_pretrained
-from facezoo.engine.run_start import Start, prepare
-from facezoo.engine.settings import TrainSettings
+from facezoo.engine.run_build import algorithms, build_trainer, built
+from facezoo.engine.run_check import check_run
+from facezoo.engine.run_config import open_config
+from facezoo.engine.run_folder import held
+from facezoo.engine.run_start import Start, of_version, prepare
+from facezoo.engine.signals import RunInterrupted
+from facezoo.engine.status import recording
 from facezoo.engine.terminal import show_number
 from facezoo.engine.trainer import Trainer
-from facezoo.engine.truth import with_truth
-from facezoo.engine.validation import Validation
 from facezoo.errors import ConfigError
-from facezoo.inference.device import choose_device
-from facezoo.structures import Batch
-from facezoo.zoo.safe_load import init_from as load_parts
 
 logger = logging.getLogger(__name__)
 
@@ -88,16 +79,21 @@ def train(
         allow_imports: whether the config of a run or checkpoint may import plug-ins that
             ``config`` does not name.
 
+    Several processes that ``torchrun`` started train one model together, each with its share of
+    every batch. SIGTERM and Ctrl-C end the run after its step, and it is saved.
+
     Returns:
         The run folder and the latest metrics.
 
     Raises:
+        RunInterrupted: a signal ended the run; the sentence says how to go on.
         FacezooError: anything in the config, the data or a checkpoint that the user can put right.
     """
     if resume and init_from:
         raise ConfigError("Give either resume or init_from: a resumed run has its weights.")
-    start = prepare(config, overrides, out, resume, sample, allow_imports)
-    return _run(start, init_from)
+    with process_group():
+        start = prepare(config, overrides, out, resume, sample, allow_imports)
+        return _run(start, init_from)
 
 
 def train_many(
@@ -127,25 +123,30 @@ def train_many(
     """
     if resume and init_from:
         raise ConfigError("Give either resume or init_from: a resumed run has its weights.")
-    names = [open_config(one, overrides, allow_imports).name for one in configs]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"Two of the configs have one name ({', '.join(names)}); rename a file.")
-    starts = []
-    for one, name in zip(configs, names, strict=True):
-        folder = None if out is None else Path(out) / name
-        starts.append(prepare(one, overrides, folder, resume, sample, allow_imports, or_anew=True))
-    if resume and not any(start.checkpoint for start in starts):
-        raise ConfigError(
-            f"There is no run of any of {', '.join(names)} to resume; leave out the resume."
-        )
-    problems = [
-        f"{start.config.name}: {problem}"
-        for start in starts
-        for problem in check_run(_built(start))
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return [_run(start, init_from) for start in starts]
+    with process_group():
+        names = [open_config(one, overrides, allow_imports).name for one in configs]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"Two of the configs have one name ({', '.join(names)}); rename a file."
+            )
+        starts = []
+        for one, name in zip(configs, names, strict=True):
+            folder = None if out is None else Path(out) / name
+            starts.append(
+                prepare(one, overrides, folder, resume, sample, allow_imports, or_anew=True)
+            )
+        if resume and not any(start.checkpoint for start in starts):
+            raise ConfigError(
+                f"There is no run of any of {', '.join(names)} to resume; leave out the resume."
+            )
+        problems = [
+            f"{start.config.name}: {problem}"
+            for start in starts
+            for problem in check_run(built(start))
+        ]
+        if problems:
+            raise ConfigError(problems)
+        return [_run(start, init_from) for start in starts]
 
 
 def comparison_table(results: Sequence[TrainResult]) -> Table:
@@ -170,12 +171,16 @@ def _run(start: Start, init_from: str | None) -> TrainResult:
     """Trains a run that is prepared, in its folder."""
     config, folder = start.config, start.folder
     folder.mkdir(parents=True, exist_ok=True)
-    with logging_to(folder / "log.txt"):
-        trainer = _build_trainer(start, init_from)
+    held_by_main = held(folder) if distributed.is_main() else nullcontext()
+    with held_by_main, logging_to(folder / "log.txt", distributed.share().rank):
+        try:
+            trainer = build_trainer(start, init_from)
+        except ConfigError as error:
+            raise (of_version(error, start.written_by) if start.checkpoint else error) from error
         if start.checkpoint is not None:
             load_checkpoint(trainer, start.checkpoint)
             logger.info("Resumed from %s, after step %d.", start.checkpoint, trainer.step)
-        if trainer.is_last_step:
+        if _is_done(trainer):
             logger.warning(
                 "Nothing is left to train: the run is at step %d of %d; give a larger "
                 "train.max_steps, train.max_samples or train.epochs to go on.",
@@ -183,97 +188,54 @@ def _run(start: Start, init_from: str | None) -> TrainResult:
                 trainer.total_steps,
             )
             return TrainResult(config.name, folder, dict(trainer.metrics), start.note)
-        if start.note:
-            logger.info("This is a %s; its numbers mean nothing.", start.note)
-        for remark in start.remarks:
-            logger.info("%s", remark)
-        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-        (folder / "environment.json").write_text(
-            json.dumps(environment(), indent=2) + "\n", encoding="utf-8"
-        )
-        logger.info(
-            "Training %s for %d steps of %d images on %s; everything goes to %s.",
-            config.name,
-            trainer.total_steps,
-            trainer.batch_size,
-            trainer.device,
-            folder,
-        )
-        metrics = trainer.fit()
-        plot_losses(folder, start.note)
+        if distributed.is_main():
+            _introduce(start, trainer)
+        metrics = _fit(trainer, start)
+        if distributed.is_main():
+            plot_losses(folder, start.note)
     return TrainResult(config.name, folder, dict(metrics), start.note)
 
 
-def _built(start: Start) -> Config:
-    """Returns the config to build from: a resumed model needs no weights of a hub."""
-    return start.config if start.checkpoint is None else without_pretrained(start.config)
+def _is_done(trainer: Trainer) -> bool:
+    """Returns whether the last step was saved in its turn, not because a signal cut it short."""
+    owed = [trainer.hooks[name] for event, name in trainer.pending if event == "after_step"]
+    return trainer.is_last_step and not any(isinstance(hook, Checkpoint) for hook in owed)
 
 
-def _build_trainer(start: Start, init_from: str | None) -> Trainer:
-    config = _built(start)
-    settings = TrainSettings(**config.data["train"])
-    device = choose_device(settings.device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    seed_generators(settings.seed)
-    data = config.data["data"]
-    dataset, transforms = build_dataset(config, "train")
-    model = build_model(config)
-    if init_from is not None:
-        for line in load_parts(model, init_from):
-            logger.info("%s", line)
-    if settings.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    model = model.to(device)
-
-    def open_stream(step: int) -> Iterator[Batch]:
-        return train_stream(
-            dataset,
-            transforms,
-            data["batch_size"],
-            settings.seed,
-            start_step=step,
-            workers=data["workers"],
-            pin_memory=device.type == "cuda",
-        )
-
-    return Trainer(
-        model,
-        build_optimizer(config, model),
-        build_schedule(config),
-        open_stream,
-        samples_per_epoch=len(dataset),
-        batch_size=data["batch_size"],
-        settings=settings,
-        hooks=build_hooks(config),
-        validation=_validation(config),
-        folder=start.folder,
-        config=start.config,
-        note=start.note,
+def _introduce(start: Start, trainer: Trainer) -> None:
+    """Writes what the run is into its folder, and says so."""
+    config, folder = start.config, start.folder
+    if start.note:
+        logger.info("This is a %s; its numbers mean nothing.", start.note)
+    for remark in start.remarks:
+        logger.info("%s", remark)
+    (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    (folder / "environment.json").write_text(
+        json.dumps(environment(), indent=2) + "\n", encoding="utf-8"
+    )
+    processes = distributed.share().world_size
+    logger.info(
+        "Training %s for %d steps of %d images on %s%s; everything goes to %s.",
+        config.name,
+        trainer.total_steps,
+        trainer.batch_size,
+        trainer.device,
+        f" in {processes} processes" if processes > 1 else "",
+        folder,
     )
 
 
-def _validation(config: Config) -> Validation | None:
-    if not config.data["data"].get("val"):
-        return None
-    protocol = run_protocol(config)
-    dataset, transforms = build_dataset(config, "val")
-    section = config.data["evaluation"]
-    root = config.get("data.root")
-    return Validation(
-        dataset,
-        transforms,
-        config.data["data"]["batch_size"],
-        config.data["data"]["workers"],
-        with_truth(build_evaluators(config), None, Path(root) if root else None, dataset),
-        protocol,
-        section["score_thresh"],
-        section["nms_thresh"],
-    )
-
-
-def seed_generators(seed: int) -> None:
-    """Seeds the global generators of Python, NumPy and torch."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+def _fit(trainer: Trainer, start: Start) -> dict[str, float]:
+    recorded = recording(start.folder, trainer) if distributed.is_main() else nullcontext()
+    try:
+        with recorded, algorithms(trainer):
+            return trainer.fit()
+    except RunInterrupted as error:
+        saved = last_checkpoint(start.folder)
+        advice = f"go on with: {start.command}" if saved else "nothing is saved"
+        raise RunInterrupted(error.signal_name, f"{error}; {advice}") from error
+    except RuntimeError as error:  # torch raises it from a handler of signals, anywhere
+        failure = worker_failure(error)
+        if failure is None:
+            raise
+        raise failure from error

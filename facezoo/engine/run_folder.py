@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from facezoo.engine.checkpoint import find_checkpoint, last_checkpoint
-from facezoo.engine.hooks.jsonl import read_metrics
+from facezoo.engine.checkpoint_files import find_checkpoint, last_checkpoint
+from facezoo.engine.metrics_file import read_metrics
 from facezoo.errors import ConfigError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
 
 RUNS = Path("runs")
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
 LEFT_BY_A_START = {
+    *(LOCK, "status.json", ".status.json.new", "replay", "profile", "wandb"),
     *("config.yaml", "environment.json", "log.txt"),
     *("metrics.jsonl", "metrics.csv", "tensorboard"),
 }
@@ -51,8 +63,16 @@ def checkpoint_to_resume(
     return found
 
 
-def run_folder(name: str, out: str | Path | None, checkpoint: Path | None) -> Path:
+def run_folder(
+    name: str, out: str | Path | None, checkpoint: Path | None, used: bool = False
+) -> Path:
     """Returns the folder of a run, which may not be there yet: a new one, or the checkpoint's.
+
+    Args:
+        name: the folder in ``runs`` where the runs of the config are.
+        out: the run folder, where the user named one.
+        checkpoint: where the run goes on, or None.
+        used: the run has been in ``out`` before, and may have failed without a checkpoint.
 
     Raises:
         ConfigError: the folder holds something else, or the checkpoint stands in no run folder.
@@ -70,13 +90,39 @@ def run_folder(name: str, out: str | Path | None, checkpoint: Path | None) -> Pa
     folder = Path(out)
     if own is not None and folder.resolve() == own.resolve():
         return folder
-    if not _is_free(folder):
+    if not used and not _is_free(folder):
         advice = "resume that run" if checkpoint is None else "leave out --out"
         raise ConfigError(
             f"{folder} holds files already, perhaps of another run; {advice}, or give another "
             "folder."
         )
     return folder
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps a run folder to this process: two that write into one would spoil both.
+
+    The lock goes with the process, however it ends. Where the system has no such locks, such as on
+    Windows, nothing is locked.
+
+    Raises:
+        ConfigError: another process trains in the folder.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise ConfigError(
+                f"Another process trains in {folder} at this moment; wait for it or end it, or "
+                "give another folder with --out."
+            ) from error
+        except OSError as error:  # a file system without locks
+            logger.debug("%s cannot be locked: %s", folder, error)
+        yield
 
 
 def _new_folder(name: str) -> Path:

@@ -28,6 +28,11 @@ class TrainSettings:
         device: auto (CUDA, else MPS, else CPU), or a device of torch such as cuda:1.
         channels_last: memory layout of images and weights; faster on most devices.
         log_every: steps between two published sets of metrics.
+        max_skipped: steps of the run that may be left out because their loss was not finite; the
+            next one ends it.
+        sync_batch_norm: statistics of batch norm over the images of all processes; needs GPUs.
+        deterministic: ask torch for deterministic algorithms, which are slower, where the device
+            has them.
     """
 
     epochs: float | None = None
@@ -41,26 +46,37 @@ class TrainSettings:
     device: str = "auto"
     channels_last: bool = True
     log_every: int = 20
+    max_skipped: int = 0
+    sync_batch_norm: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "max_steps", "max_samples", "accumulate", "clip_norm", "log_every"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"train.{name} is {value}; give a number above 0.")
-        if self.seed < 0:
-            raise ConfigError(f"train.seed is {self.seed}; give 0 or more.")
+        for name in ("seed", "max_skipped"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train.{name} is {getattr(self, name)}; give 0 or more.")
 
-    def check_batch_size(self, batch_size: int) -> None:
-        """Checks that a batch can be cut into ``accumulate`` slices.
+    def check_batch_size(self, batch_size: int, world_size: int = 1) -> None:
+        """Checks that a batch can be shared by the processes and cut into ``accumulate`` slices.
 
         Raises:
             ConfigError: it cannot.
         """
-        if batch_size % self.accumulate:
+        if batch_size % (self.accumulate * world_size) == 0:
+            return
+        if world_size == 1:
             raise ConfigError(
                 f"data.batch_size ({batch_size}) is not a multiple of train.accumulate "
                 f"({self.accumulate}); a step cuts its batch into that many equal slices."
             )
+        raise ConfigError(
+            f"data.batch_size ({batch_size}) is not a multiple of the {world_size} processes times "
+            f"train.accumulate ({self.accumulate}); it is the batch of all processes together, and "
+            "each cuts its share into that many equal slices."
+        )
 
     def total_steps(self, samples_per_epoch: int, batch_size: int) -> int:
         """Returns the updates of a run: the first limit that is reached, at least one step.

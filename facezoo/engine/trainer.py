@@ -2,11 +2,7 @@
 
 A *step* is one update of the weights from one global batch of the data stream. The stream is a
 function of (seed, index), so a run that starts again at step k sees what it would have seen.
-
-The loss of a step is the sum over the terms of ``total / max(count, 1)``, where total and count
-are added up over the whole global batch before the division: a batch cut into slices
-(``accumulate``) teaches what the whole batch teaches, but for batch norm, which sees a slice at a
-time.
+Between two steps the state is *whole*: it can be saved, and a run goes on from it exactly.
 """
 
 from __future__ import annotations
@@ -15,29 +11,35 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from facezoo.config import Config, load_config
-from facezoo.engine.hooks.base import Hook
+from facezoo.data.prefetch import prefetched
+from facezoo.engine import distributed
+from facezoo.engine.faults import OutOfMemoryError, needs_memory
+from facezoo.engine.hooks.base import Hook, in_order
+from facezoo.engine.replay import save_replay
 from facezoo.engine.schedules import Schedule
 from facezoo.engine.settings import TrainSettings
+from facezoo.engine.signals import RunInterrupted, Signals
+from facezoo.engine.update import Update
 from facezoo.engine.validation import Validation
-from facezoo.engine.window import Window
+from facezoo.engine.window import NonFiniteLossError, Window
+from facezoo.errors import FacezooError
 from facezoo.inference.detector import evaluation_mode
 from facezoo.models.detector import FaceDetector
-from facezoo.structures import Batch, LossTerm, Targets
+from facezoo.structures import Batch, LossTerm
 
 logger = logging.getLogger(__name__)
 
-AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+Item = TypeVar("Item")
 
 
 class Trainer:
@@ -47,9 +49,9 @@ class Trainer:
         model: the detector, on the device it is trained on.
         optimizer: over the model's parameters; its learning rates are the base the schedule scales.
         schedule: factor of the learning rates by progress.
-        open_stream: gives the endless batches from a step on.
+        open_stream: gives this process's share of the endless batches from a step on.
         samples_per_epoch: images of the training set, at least 1.
-        batch_size: images per step.
+        batch_size: images per step, of all processes together.
         settings: the ``train`` section of a config.
         hooks: by name, in the order in which they run.
         validation: what the Evaluation hook measures on.
@@ -61,8 +63,12 @@ class Trainer:
         step: updates done.
         averaged: the model with averaged weights that the EMA hook keeps, or None.
         metrics: the latest value of every published metric.
+        pending: events and names of the hooks that are still to be called after this step.
+        whole: False while an update is under way, when the state belongs to no step.
         failed: True in ``after_train`` when the run ends with an error.
+        interrupted: name of the signal that ends the run, or None.
         stop_reason: why the run ends before its last step, or None.
+        update: what moves the weights.
     """
 
     def __init__(
@@ -81,7 +87,7 @@ class Trainer:
         config: Config | None = None,
         note: str = "",
     ) -> None:
-        settings.check_batch_size(batch_size)
+        settings.check_batch_size(batch_size, distributed.share().world_size)
         self.model = model
         self.averaged: FaceDetector | None = None
         self.optimizer = optimizer
@@ -90,24 +96,28 @@ class Trainer:
         self.samples_per_epoch = samples_per_epoch
         self.batch_size = batch_size
         self.settings = settings
-        self.hooks = in_order(hooks or {})
+        self.hooks = {
+            name: hook
+            for name, hook in in_order(hooks or {}).items()
+            if distributed.is_main() or not hook.rank_0_only
+        }
         self.validation = validation
         self.folder = folder
         self.config = config or load_config({})
         self.note = note
         self.device = next(model.parameters()).device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.total_steps = settings.total_steps(samples_per_epoch, batch_size)
         self.step = 0
         self.metrics: dict[str, float] = {}
+        self.pending: list[tuple[str, str]] = []
+        self.whole = True
         self.failed = False
+        self.interrupted: str | None = None
         self.stop_reason: str | None = None
-        self.window = Window()
+        self.window = Window(settings.max_skipped)
+        self.update = Update(model, optimizer, settings)
+        self._signals = Signals()
         self._base_rates = [group["lr"] for group in optimizer.param_groups]
-        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._forward: Callable[..., Any] = (
-            torch.compile(model, fullgraph=True) if settings.compile else model
-        )
 
     @property
     def epochs_done(self) -> float:
@@ -139,6 +149,11 @@ class Trainer:
         """Ends the run after this step."""
         self.stop_reason = reason
 
+    @property
+    def scaler(self) -> torch.amp.GradScaler:
+        """The scaler of gradients, at work in fp16 only."""
+        return self.update.scaler
+
     def fit(self) -> dict[str, float]:
         """Trains to the last step.
 
@@ -146,29 +161,37 @@ class Trainer:
             The latest value of every published metric.
 
         Raises:
-            NonFiniteLossError: the loss is infinite or not a number.
+            NonFiniteLossError: the loss is infinite or not a number; the batch is kept.
+            RunInterrupted: by SIGTERM or Ctrl-C, after a step.
         """
-        with contextlib.ExitStack() as ending:
+        with self._signals, contextlib.ExitStack() as ending:
             for hook in reversed(self.hooks.values()):
                 ending.callback(hook.after_train, self)
             ending.push(self._note_failure)
             self.model.train()
             self._call("before_train")
-            stream = self.open_stream(self.step)
+            self._call_pending()
+            stream = prefetched(self.open_stream(self.step), self.device)
             self.window.start()
             while not self.is_last_step:
                 batch = self._next(stream)
                 self._call("before_step")
-                self._update(batch)
-                self.step += 1
-                if self.step % self.settings.log_every == 0 or self.is_last_step:
-                    self._publish_window()
-                self._call("after_step")
-                if math.floor(self.epochs_done) > math.floor(self.epochs_before_step):
-                    self._call("after_epoch")
+                self._train_on(batch)
+                self._call_pending()
             if self.stop_reason is not None:
                 logger.info("Stopped after step %d: %s.", self.step, self.stop_reason)
         return self.metrics
+
+    def watch(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Passes on items of long work inside a hook, until a signal asks the run to end.
+
+        Raises:
+            RunInterrupted: it does; the hook is called again when the run goes on.
+        """
+        for item in items:
+            if self._signals.received is not None:
+                raise self._interruption(self._signals.received)
+            yield item
 
     def publish(self, metrics: Mapping[str, float]) -> None:
         """Hands metrics of this step to every hook that writes them."""
@@ -191,9 +214,7 @@ class Trainer:
 
     def loss_terms(self, model: Callable[..., Any], batch: Batch) -> dict[str, LossTerm]:
         """Returns the loss terms of a batch in the precision of the run."""
-        precision = AUTOCAST_TYPES.get(self.settings.precision)
-        with torch.autocast(self.device.type, precision, enabled=precision is not None):
-            return model(batch.images, batch.targets)
+        return self.update.loss_terms(model, batch)
 
     def check_finite(self) -> None:
         """Raises for a loss that was not finite since the last look; waits for the device.
@@ -203,8 +224,12 @@ class Trainer:
         """
         self.window.check_finite()
 
-    def _note_failure(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.failed = kind is not None
+    def _note_failure(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        self.failed = kind is not None and not isinstance(error, RunInterrupted)
+        if isinstance(error, NonFiniteLossError):
+            self._keep_batch(error)
 
     def _call(self, event: str) -> None:
         started = time.perf_counter()
@@ -212,52 +237,75 @@ class Trainer:
             getattr(hook, event)(self)
         self.window.hook_seconds += time.perf_counter() - started
 
+    def _call_pending(self) -> None:
+        """Calls the hooks that a step still owes; one that fails, or is cut short, stays owed.
+
+        Raises:
+            RunInterrupted: a signal asked for it.
+        """
+        started = time.perf_counter()
+        while self.pending:
+            event, name = self.pending.pop(0)
+            try:
+                getattr(self.hooks[name], event)(self)
+            except BaseException as error:
+                self.pending.insert(0, (event, name))
+                if isinstance(error, RunInterrupted):
+                    self.interrupted = error.signal_name
+                elif not isinstance(error, FacezooError):
+                    logger.error("The hook %s failed in %s of step %d.", name, event, self.step)
+                raise
+        self.window.hook_seconds += time.perf_counter() - started
+        if self.interrupted is not None and not self.is_last_step:
+            raise self._interruption(self.interrupted)
+
+    def _interruption(self, signal_name: str) -> RunInterrupted:
+        return RunInterrupted(signal_name, f"{signal_name} ended the run after step {self.step}")
+
     def _next(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
         batch = next(stream)
         self.window.data_seconds += time.perf_counter() - started
         return self.on_device(batch)
 
-    def _update(self, batch: Batch) -> None:
-        """One update of the weights from one global batch."""
-        slices = cut(batch, self.settings.accumulate)
-        counts = self._counts(slices) if len(slices) > 1 else {}
-        sums: dict[str, Tensor] = {}
-        for part in slices:
-            if self.settings.compile:
-                mark_faces_dynamic(part.targets)
-            terms = self.loss_terms(self._forward, part)
-            losses = {
-                name: term.total / counts.get(name, term.count).clamp(min=1)
-                for name, term in terms.items()
-            }
-            self.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
-            for name, loss in losses.items():
-                sums[name] = sums.get(name, 0) + loss.detach()
-        self.window.add(self.step + 1, batch.ids, sums, batch.dropped)
-        if self.device.type == "cpu":
-            self.window.check_finite(latest_only=True)
+    def _train_on(self, batch: Batch) -> None:
+        """Makes a step of a batch: updates the weights, and notes what the hooks are owed."""
+        self.whole = False
         self._set_learning_rate()
-        if self.settings.clip_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self._parameters, self.settings.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            losses, bad = self.update(batch)
+        except RuntimeError as error:
+            if needs_memory(error):
+                raise OutOfMemoryError(self.step + 1, batch, self.device) from error
+            raise
+        self.window.add(self.step + 1, batch.ids, losses, bad, batch.dropped)
+        if self.device.type == "cpu":  # nothing to wait for, so look at once
+            self.check_finite()
+        self.step += 1
+        self.pending = [("after_step", name) for name in self.hooks]
+        if math.floor(self.epochs_done) > math.floor(self.epochs_before_step):
+            self.pending += [("after_epoch", name) for name in self.hooks]
+        if distributed.any_rank(self._signals.received is not None):
+            self.interrupted = self._signals.received or "SIGTERM"  # another rank got it
+        self.whole = True
+        if self.step % self.settings.log_every == 0 or self.is_last_step:
+            self._publish_window()
 
-    @torch.no_grad()
-    def _counts(self, slices: Sequence[Batch]) -> dict[str, Tensor]:
-        """Counts of each term over all slices, known before the first gradient is taken.
-
-        A forward pass without gradients, in evaluation mode so that batch norm sees no image
-        twice: a third of a step's time, and the gradients are those of the whole batch.
-        """
-        counts: dict[str, Tensor] = {}
-        with evaluation_mode(self.model):
-            for part in slices:
-                for name, term in self.loss_terms(self.model, part).items():
-                    counts[name] = counts.get(name, 0) + term.count
-        return counts
+    def _keep_batch(self, error: NonFiniteLossError) -> None:
+        """Writes the batch of a loss that is not finite; its step makes it once more."""
+        rank = distributed.share().rank
+        path = self.folder / "replay" / f"step_{error.step:06d}_rank{rank}.safetensors"
+        try:
+            save_replay(path, self.model, next(self.open_stream(error.step - 1)), error.step)
+        except (OSError, RuntimeError, ValueError, FacezooError) as reason:
+            logger.warning("The batch of step %d could not be kept: %s", error.step, reason)
+            return
+        logger.error(
+            "The batch of step %d is kept; what is not finite says: facezoo train %s --replay %s",
+            error.step,
+            self.folder,
+            path,
+        )
 
     def _set_learning_rate(self) -> None:
         factor = self.schedule.factor((self.step + 0.5) / self.total_steps)
@@ -265,49 +313,9 @@ class Trainer:
             group["lr"] = rate * factor
 
     def _publish_window(self) -> None:
+        self.window.dropped = sum(distributed.gather(self.window.dropped))
         metrics = self.window.close(self.batch_size)
         metrics["lr"] = self.optimizer.param_groups[0]["lr"]
         metrics["epoch"] = self.epochs_done
         self.publish(metrics)
         self.window.start()
-
-
-def in_order(hooks: Mapping[str, Hook]) -> dict[str, Hook]:
-    """Returns the hooks in their order, those moved forward that say they come before others."""
-    ordered: list[tuple[str, Hook]] = []
-    for name, hook in hooks.items():
-        places = [
-            place
-            for place, (_, other) in enumerate(ordered)
-            if type(other).__name__ in hook.comes_before
-        ]
-        ordered.insert(min(places, default=len(ordered)), (name, hook))
-    return dict(ordered)
-
-
-def cut(batch: Batch, parts: int) -> list[Batch]:
-    """Returns the batch cut into ``parts`` equal slices of its images."""
-    size = len(batch.ids) // parts
-    if parts == 1:
-        return [batch]
-    return [
-        replace(
-            batch,
-            images=batch.images[start : start + size],
-            targets=Targets(
-                *(
-                    getattr(batch.targets, name)[start : start + size]
-                    for name in Targets.__dataclass_fields__
-                )
-            ),
-            ids=batch.ids[start : start + size],
-            maps=batch.maps[start : start + size],
-        )
-        for start in range(0, len(batch.ids), size)
-    ]
-
-
-def mark_faces_dynamic(targets: Targets) -> None:
-    """Tells the compiler that the number of faces changes from batch to batch."""
-    for name in Targets.__dataclass_fields__:
-        torch._dynamo.maybe_mark_dynamic(getattr(targets, name), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,11 +13,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.transforms.base import Transform
+from facezoo.engine import distributed
 from facezoo.engine.pictures import find_mistakes, fit, mistakes_page, page
+from facezoo.engine.signals import RunInterrupted
 from facezoo.evaluation.base import Curve, Evaluator
 from facezoo.inference.detector import Detector
 from facezoo.inference.drawing import draw_faces
@@ -87,6 +89,9 @@ def judge(
 ) -> Judgement:
     """Finds the faces of every photograph of a data set and judges them.
 
+    Several processes take turns with the batches, which are those of one process, and each gets
+    the whole judgement.
+
     Args:
         detector: finds faces.
         dataset: photographs with truth.
@@ -94,24 +99,32 @@ def judge(
         batch_size: photographs that are given to the detector at once.
         watch: passes on the batches of indices, such as a progress bar.
     """
-    count = len(dataset)
-    places = [list(range(i, min(i + batch_size, count))) for i in range(0, count, batch_size)]
-    predictions: dict[str, Faces] = {}
-    for batch, images in zip(
-        watch(places),
-        read_ahead(lambda batch: [dataset[i].image for i in batch], places),
-        strict=True,
-    ):
-        for i, faces in zip(batch, detector(images), strict=True):
-            predictions[dataset.image_id(i)] = faces
+    count, share = len(dataset), distributed.share()
+    batches = [list(range(i, min(i + batch_size, count))) for i in range(0, count, batch_size)]
+    places = batches[share.rank :: share.world_size]
+
+    def find() -> dict[str, Faces]:
+        found: dict[str, Faces] = {}
+        for batch, images in zip(
+            watch(places),
+            read_ahead(lambda batch: [dataset[i].image for i in batch], places),
+            strict=True,
+        ):
+            for i, faces in zip(batch, detector(images), strict=True):
+                found[dataset.image_id(i)] = faces
+        return found
+
+    found = {name: faces for part in gather_work(find) for name, faces in part.items()}
+    predictions = {dataset.image_id(i): found[dataset.image_id(i)] for i in range(count)}
     truth = {dataset.image_id(i): dataset.truth(i) for i in range(count)}
     metrics: dict[str, float] = {}
     curves: dict[str, Curve] = {}
-    for evaluator in evaluators:
-        result = evaluator(predictions, truth)
-        metrics |= result.metrics
-        curves |= result.curves
-    return Judgement(predictions, truth, metrics, curves)
+    if distributed.is_main():
+        for evaluator in evaluators:
+            result = evaluator(predictions, truth)
+            metrics |= result.metrics
+            curves |= result.curves
+    return Judgement(predictions, truth, *distributed.from_main((metrics, curves)))
 
 
 @torch.no_grad()
@@ -122,16 +135,42 @@ def validation_loss(
 
     Args:
         loss_terms: the model's loss terms of a batch.
-        batches: every image once.
+        batches: every image once, over all processes.
     """
-    totals: dict[str, Tensor] = {}
-    counts: dict[str, Tensor] = {}
-    for batch in batches:
-        for name, term in loss_terms(batch).items():
-            totals[name] = totals.get(name, 0) + term.total.cpu().double()
-            counts[name] = counts.get(name, 0) + term.count.cpu()
-    losses = {name: float(total / counts[name].clamp(min=1)) for name, total in totals.items()}
+
+    def measure() -> list[dict[str, tuple[float, float]]]:
+        return [
+            {name: (float(one.total), float(one.count)) for name, one in loss_terms(batch).items()}
+            for batch in batches
+        ]
+
+    # Exact sums, so that the number does not depend on which process had which batch.
+    rows = [row for part in gather_work(measure) for row in part]
+    losses = {
+        name: math.fsum(row[name][0] for row in rows)
+        / max(math.fsum(row[name][1] for row in rows), 1)
+        for name in (rows[0] if rows else ())
+    }
     return {"loss": sum(losses.values()), **{f"loss_{name}": x for name, x in losses.items()}}
+
+
+def gather_work(work: Callable[[], Result]) -> list[Result]:
+    """Does this process's part of some work, and returns the parts of all, in the order of ranks.
+
+    Raises:
+        RunInterrupted: a signal came to one of the processes.
+    """
+    result: Result | None = None
+    interruption: tuple[str, str] | None = None
+    try:
+        result = work()
+    except RunInterrupted as error:
+        interruption = error.signal_name, str(error)
+    parts = distributed.gather((result, interruption))
+    for _, one in parts:
+        if one is not None:
+            raise RunInterrupted(*one)
+    return [part for part, _ in parts if part is not None]
 
 
 def predictions_page(dataset: FaceDataset, judgement: Judgement) -> NDArray[np.uint8]:

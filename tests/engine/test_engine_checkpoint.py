@@ -11,16 +11,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from facezoo.config import load_config
-from facezoo.engine.checkpoint import (
-    find_checkpoint,
-    generators,
-    load_checkpoint,
-    new_folder,
-    point,
-    read_state,
-    save_checkpoint,
-    set_generators,
-)
+from facezoo.engine.checkpoint import load_checkpoint, read_state, save_checkpoint
+from facezoo.engine.checkpoint_files import find_checkpoint, new_folder, point
+from facezoo.engine.generators import generators, set_generators
 from facezoo.engine.hooks.checkpoint import Checkpoint
 from facezoo.engine.hooks.ema import EMA
 from facezoo.engine.trainer import Trainer
@@ -103,7 +96,7 @@ def test_without_average_there_is_one_set_of_weights(
 ) -> None:
     make_trainer({"checkpoint": Checkpoint(best=None)}).fit()
     names = {path.name for path in (tmp_path / "checkpoints" / "last").iterdir()}
-    assert names == {"model.safetensors", "state.pt", "config.yaml"}
+    assert names == {"model.safetensors", "state.pt", "config.yaml", "digests.json"}
 
 
 def test_state_is_plain(make_trainer: MakeTrainer, tmp_path: Path) -> None:
@@ -160,6 +153,23 @@ def test_precision_may_change_on_the_way(
     load_checkpoint(trainer, tmp_path / "checkpoints" / "step_000003")
     trainer.fit()
     assert trainer.step == 6
+
+
+def test_what_may_differ_is_said(
+    make_trainer: MakeTrainer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer(hooks()).fit()
+    last = tmp_path / "checkpoints" / "last"
+    load_checkpoint(make_trainer(hooks()), last)
+    assert "not to the last bit" not in caplog.text
+    state = torch.load(last / "state.pt", weights_only=True)
+    state["made_with"] |= {"processes": 4, "torch": "2.6.0"}
+    torch.save(state, last / "state.pt")
+    (last / "digests.json").unlink()
+    load_checkpoint(make_trainer(hooks()), last)
+    (line,) = [one for one in caplog.messages if "not to the last bit" in one]
+    assert "same samples" in line
+    assert "processes 4 -> 1" in line and f"torch 2.6.0 -> {torch.__version__}" in line
 
 
 def test_the_config_of_a_checkpoint_keeps_its_references(
@@ -280,7 +290,7 @@ def test_resume_finds_the_last_checkpoint(make_trainer: MakeTrainer, tmp_path: P
 
 def test_nothing_is_saved_after_a_bad_loss(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     trainer = make_trainer()
-    trainer.window.add(1, ("image",), {"box": torch.tensor(float("nan"))})
+    trainer.window.add(1, ("image",), {"box": torch.tensor(float("nan"))}, torch.tensor(True))
     with pytest.raises(Exception, match="not finite"):
         save_checkpoint(trainer, tmp_path / "step_000001")
     assert not (tmp_path / "step_000001").exists()

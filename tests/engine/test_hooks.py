@@ -14,8 +14,9 @@ from facezoo.engine.hooks.checkpoint import Checkpoint
 from facezoo.engine.hooks.console import Console
 from facezoo.engine.hooks.early_stopping import EarlyStopping
 from facezoo.engine.hooks.ema import EMA
-from facezoo.engine.hooks.jsonl import JSONL, read_metrics
+from facezoo.engine.hooks.jsonl import JSONL
 from facezoo.engine.hooks.tensorboard import TensorBoard
+from facezoo.engine.metrics_file import read_metrics
 from facezoo.engine.trainer import Trainer
 from facezoo.engine.window import NonFiniteLossError
 from facezoo.errors import ConfigError
@@ -175,10 +176,10 @@ def test_a_run_that_cannot_be_saved_fails_with_its_own_error(
     def full(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("facezoo.engine.hooks.checkpoint.save_checkpoint", full)
+    monkeypatch.setattr("facezoo.engine.hooks.checkpoint.write_snapshot", full)
     with pytest.raises(ZeroDivisionError):
         make_trainer({"fails": Fails(2), "checkpoint": Checkpoint(every_epochs=None)}).fit()
-    assert "Step 2 could not be saved: no space left" in caplog.text
+    assert "Step 2 is not saved: no space left" in caplog.text
 
 
 def test_weights_of_a_bad_loss_are_not_saved(make_trainer: MakeTrainer, tmp_path: Path) -> None:

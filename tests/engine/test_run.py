@@ -94,7 +94,7 @@ def test_resume_needs_no_weights_of_a_hub(monkeypatch: pytest.MonkeyPatch) -> No
 
     from facezoo.builder import build_model
 
-    monkeypatch.setattr("facezoo.engine.run.build_model", spy)
+    monkeypatch.setattr("facezoo.engine.run_build.build_model", spy)
     run("model.backbone={_delete_: true, type: timm.resnet18, pretrained: true}")
     resume("train.max_steps=3")
     assert built == [True, False]
@@ -218,18 +218,44 @@ def test_resume_and_init_from_exclude_each_other() -> None:
             function(configs, resume=True, init_from="w.safetensors")
 
 
-def test_an_old_checkpoint_without_a_name_is_resumed() -> None:
+def test_a_checkpoint_of_the_first_format_is_resumed() -> None:
+    """It has no digests, knows one process, and nothing that its hooks are still owed."""
     import torch
 
     run()
     path = Path("run/checkpoints/last/state.pt").resolve()
     state = torch.load(path, weights_only=True)
-    for name in ("name", "note"):
+    for name in ("pending", "name", "note"):
         del state[name]
+    for name in ("bad", "skipped"):
+        del state["window"][name]
+    versions = state.pop("made_with")
+    state |= {"format": 1, "versions": versions, "generators": state["generators"][0]}
     torch.save(state, path)
+    (path.parent / "digests.json").unlink()
     assert resume("train.max_steps=3").folder == Path("run")
     kept = yaml.safe_load(Path("run/config.yaml").read_text())
     assert kept["train"]["max_steps"] == 3
+
+
+def test_a_config_of_another_version_is_refused_with_both_versions() -> None:
+    import torch
+
+    import facezoo
+
+    run()
+    folder = Path("run/checkpoints/last").resolve()
+    state = torch.load(folder / "state.pt", weights_only=True)
+    state["made_with"]["facezoo"] = "0.0.1"
+    torch.save(state, folder / "state.pt")
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("type: FPN", "type: FPN\n    gone: 3"))
+    (folder / "digests.json").unlink()
+    with pytest.raises(ConfigError) as caught:
+        resume("train.max_steps=3")
+    (problem,) = caught.value.problems
+    assert "gone" in problem
+    assert f"made with facezoo 0.0.1, this is {facezoo.__version__}" in problem
 
 
 def test_a_name_of_the_zoo_is_no_folder_of_that_name(

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from facezoo.engine.hooks.base import Hook, is_due
+from facezoo.engine.hooks.base import Hook, in_order, is_due
 from facezoo.engine.settings import TrainSettings
-from facezoo.engine.trainer import Trainer, in_order
+from facezoo.engine.trainer import Trainer
 from facezoo.engine.window import NonFiniteLossError
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch
@@ -185,7 +185,8 @@ def test_non_finite_loss_stops_before_it_spoils_the_weights(make_trainer: MakeTr
 def test_window_names_the_first_bad_step_when_it_looks_late(make_trainer: MakeTrainer) -> None:
     window = make_trainer().window
     for step, value in enumerate([1.0, math.inf, math.nan], start=1):
-        window.add(step, (f"image{step}",), {"box": torch.tensor(value)})
+        loss = torch.tensor(value)
+        window.add(step, (f"image{step}",), {"box": loss}, ~loss.isfinite())
     with pytest.raises(NonFiniteLossError, match=r"step 2 \(box inf; images image2\)"):
         window.close(1)
 

@@ -7,7 +7,10 @@ from facezoo.engine.hooks.early_stopping import EarlyStopping
 from facezoo.engine.hooks.ema import EMA
 from facezoo.engine.hooks.evaluation import Evaluation
 from facezoo.engine.hooks.jsonl import JSONL
+from facezoo.engine.hooks.mlflow import MLflow
+from facezoo.engine.hooks.profile import Profile
 from facezoo.engine.hooks.tensorboard import TensorBoard
+from facezoo.engine.hooks.wandb import WandB
 
 __all__ = [
     "EMA",
@@ -17,6 +20,9 @@ __all__ = [
     "EarlyStopping",
     "Evaluation",
     "Hook",
+    "MLflow",
+    "Profile",
     "TensorBoard",
+    "WandB",
     "is_due",
 ]

@@ -23,10 +23,13 @@ class Hook:
             The trainer moves a hook forward when the config has it later; else the order of the
             config is kept.
         keeps_average: whether it keeps ``trainer.averaged``, which a checkpoint then brings back.
+        rank_0_only: whether only the first of several processes has it, such as a writer of files.
+            Every other hook runs in each process, and must decide there alike.
     """
 
     comes_before: ClassVar[tuple[str, ...]] = ()
     keeps_average: ClassVar[bool] = False
+    rank_0_only: ClassVar[bool] = False
 
     def before_train(self, trainer: Trainer) -> None:
         """Called once, after a resumed state was loaded."""
@@ -73,3 +76,16 @@ def is_due(trainer: Trainer, every_epochs: float | None, every_steps: int | None
         return False
     done = int(trainer.epochs_done / every_epochs)
     return done > int(trainer.epochs_before_step / every_epochs)
+
+
+def in_order(hooks: Mapping[str, Hook]) -> dict[str, Hook]:
+    """Returns the hooks in their order, those moved forward that say they come before others."""
+    ordered: list[tuple[str, Hook]] = []
+    for name, hook in hooks.items():
+        places = [
+            place
+            for place, (_, other) in enumerate(ordered)
+            if type(other).__name__ in hook.comes_before
+        ]
+        ordered.insert(min(places, default=len(ordered)), (name, hook))
+    return dict(ordered)

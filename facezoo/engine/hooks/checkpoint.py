@@ -6,12 +6,15 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from facezoo.engine.checkpoint import point, save_checkpoint, saved_steps
+from facezoo.engine import distributed
+from facezoo.engine.checkpoint import Snapshot, take_snapshot, write_snapshot
+from facezoo.engine.checkpoint_files import point, saved_steps
 from facezoo.engine.hooks.base import Hook, is_due
-from facezoo.engine.window import NonFiniteLossError
-from facezoo.errors import ConfigError
+from facezoo.errors import CheckpointError, ConfigError, FacezooError
 from facezoo.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -24,9 +27,10 @@ logger = logging.getLogger(__name__)
 class Checkpoint(Hook):
     """Writes ``checkpoints/step_000120`` and lets ``last`` and ``best`` name two of them.
 
-    ``last`` moves once the new checkpoint stands, and older ones are deleted after that, so that
-    there is a whole checkpoint at any moment. A run that fails saves its latest step too, unless
-    its loss was not finite. A metric that is not finite is never the best.
+    The state is copied after the step, and a thread writes it while the next steps go on. ``last``
+    moves once the new checkpoint stands, and older ones are deleted after that, so that there is a
+    whole checkpoint at any moment. A run that is interrupted saves its latest step too, and so
+    does one that fails between two steps. A metric that is not finite is never the best.
 
     Args:
         every_epochs: period in epochs; may be a fraction.
@@ -34,6 +38,8 @@ class Checkpoint(Hook):
         keep: checkpoints kept beside ``best``, newest first.
         best: the metric that chooses ``best``, or None for no ``best``.
         mode: whether its smaller or larger values are better.
+        on_write_error: what a checkpoint that cannot be written, as on a full disk, does: ``stop``
+            ends the run, ``warn`` lets it go on. The checkpoints before it stay in either case.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class Checkpoint(Hook):
         keep: int = 2,
         best: str | None = "val/loss",
         mode: Literal["min", "max"] = "min",
+        on_write_error: Literal["stop", "warn"] = "stop",
     ) -> None:
         if keep < 1:
             raise ConfigError(f"keep is {keep}; keep at least 1.")
@@ -51,13 +58,17 @@ class Checkpoint(Hook):
         self.keep = keep
         self.best = best
         self.mode = mode
+        self.on_write_error = on_write_error
         self.best_value: float | None = None
         self.best_step: int | None = None
         self._saved_step: int | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
 
     def before_train(self, trainer: Trainer) -> None:
         """Notes the step that the run starts from."""
         self._saved_step = trainer.step
+        self._writer = ThreadPoolExecutor(1, "facezoo-checkpoint")
 
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Remembers whether this step's metric is the best so far."""
@@ -72,13 +83,17 @@ class Checkpoint(Hook):
 
     def after_step(self, trainer: Trainer) -> None:
         """Saves where it is due, or where this step is the best."""
+        if self._writing is not None and self._writing.done():
+            self._finish_writing()
         is_best = self.best_step == trainer.step
         if is_best or is_due(trainer, self.every_epochs, self.every_steps):
             self._save(trainer)
+        if trainer.is_last_step:
+            self._finish_writing()
 
     def after_train(self, trainer: Trainer) -> None:
-        """Saves what a failed run has; says so where the metric of ``best`` never came."""
-        if trainer.failed:
+        """Saves what an interrupted or failed run has; says so where ``best`` never came."""
+        if trainer.failed or trainer.interrupted:
             self._rescue(trainer)
         elif self.best is not None and self.best_value is None:
             logger.warning(
@@ -87,6 +102,8 @@ class Checkpoint(Hook):
                 "finite" if self.best in trainer.metrics else "published",
                 ", ".join(sorted(trainer.metrics)),
             )
+        if self._writer is not None:
+            self._writer.shutdown()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best value and its step."""
@@ -97,40 +114,72 @@ class Checkpoint(Hook):
         self.best_value, self.best_step = state["best_value"], state["best_step"]
 
     def _save(self, trainer: Trainer) -> None:
-        folder = trainer.folder / "checkpoints" / f"step_{trainer.step:06d}"
-        save_checkpoint(trainer, folder)
-        point(folder.with_name("last"), folder)
+        """Copies the state and hands it to the thread, once the checkpoint before is written."""
+        self._finish_writing()
+        snapshot = take_snapshot(trainer)
         self._saved_step = trainer.step
-        if self.best_step == trainer.step:
-            point(folder.with_name("best"), folder)
-            logger.info(
-                "Best so far at step %d: %s %.4f.", trainer.step, self.best, self.best_value
-            )
-        self._prune(trainer)
+        if self._writer is not None and distributed.is_main():
+            checkpoints = trainer.folder / "checkpoints"
+            best = (self.best_step, self.best_value)
+            self._writing = self._writer.submit(self._write, snapshot, checkpoints, *best)
 
-    def _rescue(self, trainer: Trainer) -> None:
-        """Saves the latest step of a failed run, and never raises over its error."""
-        if self._saved_step is None or trainer.step <= self._saved_step:
+    def _write(
+        self,
+        snapshot: Snapshot,
+        checkpoints: Path,
+        best_step: int | None,
+        best_value: float | None,
+    ) -> None:
+        step = snapshot.state["step"]
+        folder = checkpoints / f"step_{step:06d}"
+        write_snapshot(snapshot, folder)
+        point(folder.with_name("last"), folder)
+        if best_step == step:
+            point(folder.with_name("best"), folder)
+            logger.info("Best so far at step %d: %s %.4f.", step, self.best, best_value)
+        self._prune(checkpoints, step, best_step)
+
+    def _finish_writing(self) -> None:
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+            CheckpointError: it could not be written, and ``on_write_error`` is ``stop``.
+        """
+        writing, self._writing = self._writing, None
+        if writing is None:
             return
         try:
-            self._save(trainer)
-            logger.info("Saved the run after step %d, where it failed.", trainer.step)
-        except NonFiniteLossError:
-            logger.debug("Nothing was saved at the end: the loss is not finite.")
-        except Exception as error:
-            logger.warning("Step %d could not be saved: %s", trainer.step, error)
-            logger.debug("Why it could not be saved:", exc_info=True)
+            writing.result()
+        except (CheckpointError, OSError) as error:
+            if self.on_write_error == "stop":
+                raise
+            logger.warning("%s", error)
 
-    def _prune(self, trainer: Trainer) -> None:
+    def _rescue(self, trainer: Trainer) -> None:
+        """Saves the latest step of a run that ends early, and never raises over its error."""
+        try:
+            self._finish_writing()
+            alone = distributed.share().world_size == 1  # else the other ranks are elsewhere
+            if (alone or trainer.interrupted) and trainer.whole and self._is_new(trainer):
+                self._save(trainer)
+                self._finish_writing()
+                logger.info("Saved the run after step %d.", trainer.step)
+        except (FacezooError, OSError) as error:
+            logger.warning("Step %d is not saved: %s", trainer.step, error)
+
+    def _is_new(self, trainer: Trainer) -> bool:
+        return self._saved_step is not None and trainer.step > self._saved_step
+
+    def _prune(self, checkpoints: Path, newest: int, best_step: int | None) -> None:
         """Deletes what is neither new nor best, and what a killed process left half written.
 
         Later steps are of a run that was left behind; they stay.
         """
-        steps = saved_steps(trainer.folder)
-        done = sorted(step for step in steps if step <= trainer.step)
+        steps = saved_steps(checkpoints.parent)
+        done = sorted(step for step in steps if step <= newest)
         for step in done[: -self.keep]:
-            if step != self.best_step:
+            if step != best_step:
                 shutil.rmtree(steps[step])
         for ending in ("new", "old"):
-            for folder in (trainer.folder / "checkpoints").glob(f".step_*.{ending}"):
+            for folder in checkpoints.glob(f".step_*.{ending}"):
                 shutil.rmtree(folder)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 @HOOKS.register
 class Console(Hook):
     """A progress bar on a terminal, plain lines elsewhere; the log file has the lines always."""
+
+    rank_0_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._progress: Progress | None = None

@@ -47,7 +47,8 @@ class EMA(Hook):
         floating = [name for name, tensor in source.items() if tensor.is_floating_point()]
         self._source: list[Tensor] = [source[name] for name in floating]
         self._average: list[Tensor] = [average[name] for name in floating]
-        self._copied = [(average[name], source[name]) for name in source.keys() - set(floating)]
+        counters = [name for name in source if name not in set(floating)]
+        self._counters = [average[name] for name in counters], [source[name] for name in counters]
 
     @torch.no_grad()
     def after_step(self, trainer: Trainer) -> None:
@@ -55,8 +56,8 @@ class EMA(Hook):
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 10))
         torch._foreach_lerp_(self._average, self._source, 1 - decay)
-        for average, source in self._copied:
-            average.copy_(source)
+        if self._counters[0]:  # torch takes no empty lists
+            torch._foreach_copy_(*self._counters)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the number of updates; the checkpoint keeps the averaged weights."""

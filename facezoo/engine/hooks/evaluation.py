@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from facezoo.data.loader import val_batches
+from facezoo.engine import distributed
 from facezoo.engine.hooks.base import Hook, is_due
 from facezoo.engine.report import write_report
 from facezoo.engine.validation import judge, predictions_page, validation_loss
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 class Evaluation(Hook):
     """Publishes ``val/loss`` and the evaluators' numbers under ``val/``; at the end a report.
 
-    The averaged weights are measured where EMA is on. The losses are the training losses, over
-    the whole validation set; the faces are found as ``facezoo eval`` finds them.
+    The averaged weights are measured where EMA is on, by all processes together. The losses are
+    the training losses, over the whole validation set; the faces are found as ``facezoo eval``
+    finds them.
 
     Args:
         every_epochs: period in epochs; may be a fraction.
@@ -47,15 +49,17 @@ class Evaluation(Hook):
             return
         validation = trainer.validation
         assert validation is not None
+        batches = val_batches(
+            validation.dataset,
+            validation.transforms,
+            validation.batch_size,
+            validation.workers,
+            share=distributed.share(),
+        )
         with trainer.evaluated_model() as model:
             losses = validation_loss(
                 lambda batch: trainer.loss_terms(model, trainer.on_device(batch)),
-                val_batches(
-                    validation.dataset,
-                    validation.transforms,
-                    validation.batch_size,
-                    validation.workers,
-                ),
+                trainer.watch(batches),
             )
             detector = Detector(
                 model,
@@ -63,8 +67,12 @@ class Evaluation(Hook):
                 score_thresh=validation.score_thresh,
                 nms_thresh=validation.nms_thresh,
             )
-            judgement = judge(detector, validation.dataset, validation.evaluators)
+            judgement = judge(
+                detector, validation.dataset, validation.evaluators, watch=trainer.watch
+            )
         trainer.publish({f"val/{name}": x for name, x in (losses | judgement.metrics).items()})
+        if not distributed.is_main():
+            return
         trainer.show({"val/predictions": predictions_page(validation.dataset, judgement)})
         if trainer.is_last_step:
             write_report(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from facezoo.engine.hooks.base import Hook
+from facezoo.engine.metrics_file import read_metrics
 from facezoo.registry import HOOKS
 
 if TYPE_CHECKING:
     from facezoo.engine.trainer import Trainer
+
+logger = logging.getLogger(__name__)
 
 
 @HOOKS.register
@@ -21,8 +25,13 @@ class JSONL(Hook):
     """Appends every published set of metrics to ``metrics.jsonl``; ``metrics.csv`` at the end.
 
     A value that is not finite is written as null. A resumed run drops the lines of steps that it
-    is about to do again.
+    is about to do again. Lines that do not fit on a full disk wait until there is room.
     """
+
+    rank_0_only: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
 
     def before_train(self, trainer: Trainer) -> None:
         """Keeps the lines up to the step that the run starts from."""
@@ -37,8 +46,14 @@ class JSONL(Hook):
             row["note"] = trainer.note
         for name, value in metrics.items():
             row[name] = value if math.isfinite(value) else None
-        with (trainer.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        self._waiting.append(json.dumps(row) + "\n")
+        try:
+            _append(trainer.folder / "metrics.jsonl", "".join(self._waiting))
+        except OSError as error:
+            if len(self._waiting) == 1:
+                logger.warning("metrics.jsonl waits for room on the disk: %s", error)
+        else:
+            self._waiting.clear()
 
     def after_train(self, trainer: Trainer) -> None:
         """Writes the table: a row per step, a column per metric."""
@@ -46,18 +61,28 @@ class JSONL(Hook):
         for row in read_metrics(trainer.folder / "metrics.jsonl"):
             rows.setdefault(row["step"], {}).update(row)
         columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-        with (trainer.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, columns)
-            table.writeheader()
-            table.writerows(rows[step] for step in sorted(rows))
+        try:
+            with (trainer.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+                table = csv.DictWriter(file, columns)
+                table.writeheader()
+                table.writerows(rows[step] for step in sorted(rows))
+        except OSError as error:
+            logger.warning("metrics.csv could not be written: %s", error)
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a ``metrics.jsonl``, none where there is no such file.
+def _append(path: Path, text: str) -> None:
+    """Adds text to a file, all of it or nothing.
 
-    A last line that a killed process left unfinished is passed over.
+    Raises:
+        OSError: it cannot be written.
     """
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        data = text.encode()
+        written = 0
+        try:
+            while written < len(data):
+                written += file.write(data[written:])
+        except OSError:
+            file.truncate(size)
+            raise

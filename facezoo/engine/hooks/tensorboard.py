@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
     from facezoo.engine.trainer import Trainer
 
+logger = logging.getLogger(__name__)
+
 
 @HOOKS.register
 class TensorBoard(Hook):
     """Writes losses, learning rate, metrics and drawn predictions to ``tensorboard/``."""
+
+    rank_0_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
@@ -37,19 +42,34 @@ class TensorBoard(Hook):
 
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Adds a point to each metric's curve."""
-        if self._writer is not None:
+
+        def add(writer: SummaryWriter) -> None:
             for name, value in metrics.items():
-                self._writer.add_scalar(name, value, trainer.step)
+                writer.add_scalar(name, value, trainer.step)
+
+        self._with_writer(add)
 
     def show(self, trainer: Trainer, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Adds the pictures of this step."""
-        if self._writer is not None:
+
+        def add(writer: SummaryWriter) -> None:
             for name, picture in pictures.items():
-                self._writer.add_image(name, picture, trainer.step, dataformats="HWC")
-            self._writer.flush()
+                writer.add_image(name, picture, trainer.step, dataformats="HWC")
+            writer.flush()
+
+        self._with_writer(add)
 
     def after_train(self, trainer: Trainer) -> None:
         """Closes the event file."""
-        if self._writer is not None:
-            self._writer.close()
+        self._with_writer(lambda writer: writer.close())
+        self._writer = None
+
+    def _with_writer(self, action: Callable[[SummaryWriter], None]) -> None:
+        """Does something with the writer; a full disk ends the curves, not the run."""
+        if self._writer is None:
+            return
+        try:
+            action(self._writer)
+        except OSError as error:
             self._writer = None
+            logger.warning("TensorBoard gets no more points: %s", error)

@@ -32,7 +32,7 @@ from common import (
 )
 
 from facezoo.engine.checkpoint import Snapshot, take_snapshot, write_snapshot
-from facezoo.engine.run import algorithms
+from facezoo.engine.run_build import algorithms
 
 FACES = 20
 WARM_UP_STEPS = 2

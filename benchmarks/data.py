@@ -35,7 +35,7 @@ from common import (
 from facezoo.builder import build_dataset
 from facezoo.data.loader import train_stream
 from facezoo.data.prefetch import prefetched
-from facezoo.engine.run import algorithms
+from facezoo.engine.run_build import algorithms
 from facezoo.structures import Batch
 
 STEPS = 8

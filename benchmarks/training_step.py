@@ -28,7 +28,7 @@ from common import (
     run,
 )
 
-from facezoo.engine.run import algorithms
+from facezoo.engine.run_build import algorithms
 from facezoo.engine.update import AUTOCAST_TYPES
 
 AIMS = {20: 1.10, 1000: 1.25}

@@ -3,7 +3,7 @@
 # own, each with a torchrun that starts one process. Needs root; the run folder is shared, as it has
 # to be between real machines.
 #
-#   sudo examples/two_machines.sh CONFIG [key=value ...] --out DIR
+#   sudo env "PATH=$PATH" examples/two_machines.sh CONFIG [key=value ...] --out DIR
 set -euo pipefail
 [ $# -gt 0 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 

@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import cv2
@@ -234,7 +235,7 @@ def _iterate(
         num_workers=workers,
         collate_fn=_unchanged,
         pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, os.getpid()),
         multiprocessing_context=start_method if workers else None,
         generator=torch.Generator(),  # its own, or it would draw from the global one
     )
@@ -254,22 +255,22 @@ def _unchanged(item: Any) -> Any:
     return item
 
 
-def _start_worker(_: int) -> None:
+def _start_worker(parent: int, _: int) -> None:
     """Makes a worker use one thread, and leave signals to the process that trains."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """Ends this worker on a SIGTERM of its parent, and on no other.
+def _end_with(parent: int) -> None:
+    """Ends this worker on a SIGTERM of the process that trains, and on no other.
 
     A scheduler sends SIGTERM to every process of a job. The one that trains then finishes its step
     and saves it, for which the workers have to live on.
     """
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)

@@ -27,7 +27,7 @@ import facezoo
 from facezoo.engine import distributed
 from facezoo.engine.checkpoint_files import STATE, check_digests, new_folder, write_digests
 from facezoo.engine.generators import generators, seed_generators, set_generators
-from facezoo.errors import DAMAGED_FILE, CheckpointError
+from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.zoo.safe_load import load_weights, save_tensors
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another architecture.
+        ConfigError: the run has left out more steps than ``train.max_skipped``.
     """
     check_digests(folder)
     state = read_state(folder / STATE)
@@ -128,6 +129,13 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     trainer.metrics = dict(state["metrics"])
     trainer.pending = [(event, name) for event, name in state["pending"] if name in trainer.hooks]
     trainer.window.load_state_dict(state["window"])
+    if not distributed.is_main():  # the counts of all ranks are in rank 0's
+        trainer.window.dropped = 0
+    if trainer.window.bad_steps > trainer.settings.max_skipped:
+        raise ConfigError(
+            f"The run has left out {trainer.window.bad_steps} steps already; train.max_skipped is "
+            f"{trainer.settings.max_skipped}: give at least that many."
+        )
     trainer.update.bad_steps.fill_(trainer.window.bad_steps)
     for name, hook in trainer.hooks.items():
         if name in state["hooks"]:
@@ -192,7 +200,8 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "pending": [list(one) for one in trainer.pending],
         "optimizer": trainer.optimizer.state_dict(),
         "scaler": trainer.scaler.state_dict(),
-        "window": trainer.window.state_dict(),
+        "window": trainer.window.state_dict()
+        | {"dropped": sum(distributed.gather(trainer.window.dropped))},
         "hooks": {name: hook.state_dict() for name, hook in trainer.hooks.items()},
         "generators": distributed.gather(generators()),
         "config": trainer.config.data,

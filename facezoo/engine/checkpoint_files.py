@@ -37,7 +37,8 @@ def find_checkpoint(place: Path) -> Path:
     if found is None:
         raise CheckpointError(
             f"There is no checkpoint in {place}; give a run folder with checkpoints/last, or a "
-            "checkpoint itself."
+            "checkpoint itself, or, for a run that ended before its first one, delete the folder "
+            "and start anew."
         )
     return found
 

@@ -57,12 +57,10 @@ def is_main() -> bool:
     return share().rank == 0
 
 
-def restarts() -> int:
-    """Returns how often the launcher (torchrun, SLURM) has started this run again."""
-    return max(
-        int(os.environ.get(name) or 0)
-        for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
-    )
+def is_restarted() -> bool:
+    """Returns whether the launcher (torchrun, SLURM) has started this run again."""
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    return any(int(os.environ.get(name) or 0) > 0 for name in counts)
 
 
 def may_restart() -> bool:
@@ -76,8 +74,13 @@ def own_device(device: torch.device) -> torch.device:
     Raises:
         ConfigError: one GPU was named for several processes, or there are too few.
     """
-    if share().world_size == 1 or device.type != "cuda":
+    if share().world_size == 1 or device.type == "cpu":
         return device
+    if device.type != "cuda":
+        raise ConfigError(
+            f"{share().world_size} processes cannot train on {device}, for which torch has no "
+            "collectives; give train.device=cpu."
+        )
     place = int(os.environ.get("LOCAL_RANK") or 0)
     if device.index is not None:
         raise ConfigError(
@@ -106,12 +109,16 @@ def process_group() -> Iterator[None]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0) % torch.cuda.device_count())
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
     store, rank, world_size = next(dist.rendezvous("env://", timeout=TIMEOUT))
-    # torchrun keeps the store when it restarts, with the addresses of processes that are gone.
-    store = dist.PrefixStore(f"facezoo/{restarts()}", store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
-    watch = _Watch()
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if has_nccl else "gloo",
+        store=_of_this_attempt(store),
+        rank=rank,
+        world_size=world_size,
+        timeout=TIMEOUT,
+    )
+    watch = _Watch(_of_this_attempt(store))
     try:
         yield
     except SharedError:
@@ -129,18 +136,27 @@ def process_group() -> Iterator[None]:
     dist.destroy_process_group()
 
 
+def _of_this_attempt(store: Any) -> dist.PrefixStore:
+    """Returns the part of a store that is of this attempt.
+
+    torchrun keeps the store when it restarts, with the addresses of processes that are gone.
+    """
+    return dist.PrefixStore(f"facezoo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+
+
 class _Watch:
     """Tells the other ranks of a failure, and ends this process where it hears of one.
 
     A thread, since a rank whose peer has failed may wait in a collective and never return.
+
+    Args:
+        store: what all ranks read and write.
     """
 
-    def __init__(self) -> None:
-        self._store = dist.distributed_c10d._get_default_store()
+    def __init__(self, store: dist.PrefixStore) -> None:
+        self._store = store
         self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=self._look, args=[self._store.clone()], daemon=True, name="facezoo-ranks"
-        )
+        self._thread = threading.Thread(target=self._look, daemon=True, name="facezoo-ranks")
         self._thread.start()
 
     def stop(self) -> None:
@@ -165,11 +181,15 @@ class _Watch:
                     return found
                 threading.Event().wait(LOOK_EVERY_SECONDS)
         return (
-            "Another process of the run ended without a message, perhaps killed for want of "
-            "memory; go on from the last checkpoint with --resume."
+            "Another process of the run ended without a message, perhaps killed for want of memory "
+            f"({str(error).splitlines()[0]}); go on from the last checkpoint with --resume."
         )
 
-    def _look(self, store: Any) -> None:
+    def _look(self) -> None:
+        # A connection of the thread's own: one that waits would hold up the other.
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        own = dist.TCPStore(address, port, is_master=False, wait_for_workers=False)
+        store = _of_this_attempt(own)
         launched = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         while not self._ended.wait(LOOK_EVERY_SECONDS):
             try:

@@ -26,11 +26,12 @@ class OutOfMemoryError(FacezooError):
 
     def __init__(self, step: int, batch: Batch, device: torch.device) -> None:
         count, _, height, width = batch.images.shape
+        faces = int(batch.targets.valid.cpu().sum(dim=1).max())  # the device has no room left
         super().__init__(
             f"{device} ran out of memory at step {step} ({count} images of {width}x{height} px, up "
-            f"to {batch.targets.valid.sum(dim=1).max()} faces in one): train.accumulate=2 or more "
-            "gives the same gradients in slices, data.batch_size or data.image_size can be "
-            "smaller, and train.precision=bf16 needs about half; then go on with --resume."
+            f"to {faces} faces in one): train.accumulate=2 or more gives the same gradients in "
+            "slices, data.batch_size or data.image_size can be smaller, and train.precision=bf16 "
+            "needs about half; then go on with --resume."
         )
 
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+METRICS = "metrics.jsonl"
+
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Returns the rows of a ``metrics.jsonl``, none where there is no such file.

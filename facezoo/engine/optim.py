@@ -13,6 +13,9 @@ from facezoo.errors import ConfigError
 from facezoo.registry import OPTIMIZERS
 
 FUSED_DEVICES = ("cpu", "cuda", "mps")
+NEVER_FUSED = ("Adagrad", "SGD")
+"""Adagrad has it for the CPU only; SGD begins its momentum with whatever the memory holds where its
+first step is left out, as a scaler of gradients or a loss that is not finite does."""
 
 
 @OPTIMIZERS.register_adapter("torch")
@@ -46,7 +49,7 @@ class TorchOptimizer:
                 raise ConfigError(f"torch.{name} takes no {argument!r}; {hint}")
         groups = parameter_groups(model, lr, decay_norms)
         device = next(model.parameters()).device.type
-        if "fused" in known and device in FUSED_DEVICES and name != "Adagrad":
+        if "fused" in known and device in FUSED_DEVICES and name not in NEVER_FUSED:
             arguments = {"fused": True, **arguments}
         return kind(groups, lr=lr, **arguments)  # type: ignore[call-arg]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from facezoo.engine.metrics_file import read_metrics
+from facezoo.engine.metrics_file import METRICS, read_metrics
 
 
 def plot_losses(folder: Path, note: str = "") -> None:
@@ -15,7 +15,7 @@ def plot_losses(folder: Path, note: str = "") -> None:
 
     Training terms are thin lines, the sum is a thick one, the validation loss has dots.
     """
-    rows = read_metrics(folder / "metrics.jsonl")
+    rows = read_metrics(folder / METRICS)
     names = dict.fromkeys(
         name for row in rows for name in row if name.startswith("train/loss") or name == "val/loss"
     )

@@ -45,12 +45,14 @@ class TrainResult:
         folder: the run folder; weights are ``checkpoints/last`` and ``checkpoints/best``.
         metrics: the latest value of every published metric.
         note: stands beside each number, such as "sample run on synthetic faces"; often empty.
+        interrupted: name of a signal that came when the run was at its end already, or None.
     """
 
     name: str
     folder: Path
     metrics: dict[str, float]
     note: str = ""
+    interrupted: str | None = None
 
 
 def train(
@@ -146,7 +148,17 @@ def train_many(
         ]
         if problems:
             raise ConfigError(problems)
-        return [_run(start, init_from) for start in starts]
+        results = []
+        for start in starts:
+            results.append(_run(start, init_from))
+            signal_name = results[-1].interrupted
+            if signal_name is not None and len(results) < len(starts):
+                raise RunInterrupted(
+                    signal_name,
+                    f"{signal_name} came when {start.config.name} was at its end; the others were "
+                    "not begun: give the same command with --resume.",
+                )
+        return results
 
 
 def comparison_table(results: Sequence[TrainResult]) -> Table:
@@ -193,7 +205,7 @@ def _run(start: Start, init_from: str | None) -> TrainResult:
         metrics = _fit(trainer, start)
         if distributed.is_main():
             plot_losses(folder, start.note)
-    return TrainResult(config.name, folder, dict(metrics), start.note)
+    return TrainResult(config.name, folder, dict(metrics), start.note, trainer.interrupted)
 
 
 def _is_done(trainer: Trainer) -> bool:
@@ -231,6 +243,8 @@ def _fit(trainer: Trainer, start: Start) -> dict[str, float]:
         with recorded, algorithms(trainer):
             return trainer.fit()
     except RunInterrupted as error:
+        if not distributed.is_main():
+            raise
         saved = last_checkpoint(start.folder)
         advice = f"go on with: {start.command}" if saved else "nothing is saved"
         raise RunInterrupted(error.signal_name, f"{error}; {advice}") from error

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from facezoo.engine.checkpoint_files import find_checkpoint, last_checkpoint
-from facezoo.engine.metrics_file import read_metrics
+from facezoo.engine.metrics_file import METRICS, read_metrics
 from facezoo.errors import ConfigError
 
 try:
@@ -26,7 +26,7 @@ LOCK = ".lock"
 LEFT_BY_A_START = {
     *(LOCK, "status.json", ".status.json.new", "replay", "profile", "wandb"),
     *("config.yaml", "environment.json", "log.txt"),
-    *("metrics.jsonl", "metrics.csv", "tensorboard"),
+    *(METRICS, f".{METRICS}.new", "metrics.csv", "tensorboard"),
 }
 """What a run has in its folder before its first metrics."""
 
@@ -149,4 +149,4 @@ def _is_free(folder: Path) -> bool:
     if not folder.is_dir():
         return True
     names = {path.name for path in folder.iterdir()}
-    return names <= LEFT_BY_A_START and not read_metrics(folder / "metrics.jsonl")
+    return names <= LEFT_BY_A_START and not read_metrics(folder / METRICS)

@@ -11,7 +11,7 @@ import facezoo
 from facezoo.config import Config
 from facezoo.engine import distributed
 from facezoo.engine.checkpoint import read_state
-from facezoo.engine.checkpoint_files import STATE
+from facezoo.engine.checkpoint_files import STATE, last_checkpoint
 from facezoo.engine.run_config import open_config, resumed_config
 from facezoo.engine.run_folder import checkpoint_to_resume, run_folder
 from facezoo.engine.sample import SAMPLE_NOTE, sample_config
@@ -115,6 +115,8 @@ def _places(
             "torchrun may restart this run (--max-restarts), which then has to find its folder: "
             "name it with --out."
         )
-    restarted = distributed.restarts() > 0 and out is not None
+    restarted = distributed.is_restarted() and out is not None
+    if restarted and last_checkpoint(Path(str(out))) is not None:
+        resume = True  # further on than a checkpoint that the command names
     checkpoint = checkpoint_to_resume(name, out, resume or restarted, or_anew or restarted)
     return checkpoint, run_folder(name, out, checkpoint, used=restarted)

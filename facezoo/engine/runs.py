@@ -12,12 +12,11 @@ from typing import Any
 
 from facezoo.config import Config, load_with_problems
 from facezoo.config_yaml import join
-from facezoo.engine.metrics_file import read_metrics
+from facezoo.engine.metrics_file import METRICS, read_metrics
 from facezoo.engine.run_config import CONFIG, differences, show_value
 from facezoo.engine.status import STATUS, read_status
 from facezoo.errors import ConfigError, DataError, FacezooError
 
-METRICS = "metrics.jsonl"
 BEST, MODE = "val/loss", "min"
 """What chooses ``best`` where a config leaves it to the Checkpoint hook."""
 UNKNOWN = "unknown"

@@ -25,7 +25,7 @@ from facezoo.data.prefetch import prefetched
 from facezoo.engine import distributed
 from facezoo.engine.faults import OutOfMemoryError, needs_memory
 from facezoo.engine.hooks.base import Hook, in_order
-from facezoo.engine.replay import save_replay
+from facezoo.engine.replay_file import save_replay
 from facezoo.engine.schedules import Schedule
 from facezoo.engine.settings import TrainSettings
 from facezoo.engine.signals import RunInterrupted, Signals
@@ -40,6 +40,8 @@ from facezoo.structures import Batch, LossTerm
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+SMALLEST_SCALE = 2.0**-14
+"""Of the gradients in fp16; the scaler halves it at each that is not finite, from 2**16 on."""
 
 
 class Trainer:
@@ -66,7 +68,8 @@ class Trainer:
         pending: events and names of the hooks that are still to be called after this step.
         whole: False while an update is under way, when the state belongs to no step.
         failed: True in ``after_train`` when the run ends with an error.
-        interrupted: name of the signal that ends the run, or None.
+        interrupted: name of the signal that ends the run, or None; also where it came too late to
+            cut anything short.
         stop_reason: why the run ends before its last step, or None.
         update: what moves the weights.
     """
@@ -178,6 +181,7 @@ class Trainer:
                 self._call("before_step")
                 self._train_on(batch)
                 self._call_pending()
+            self.interrupted = self.interrupted or self._signals.received
             if self.stop_reason is not None:
                 logger.info("Stopped after step %d: %s.", self.step, self.stop_reason)
         return self.metrics
@@ -233,9 +237,18 @@ class Trainer:
 
     def _call(self, event: str) -> None:
         started = time.perf_counter()
-        for hook in self.hooks.values():
-            getattr(hook, event)(self)
+        for name in self.hooks:
+            self._call_hook(event, name)
         self.window.hook_seconds += time.perf_counter() - started
+
+    def _call_hook(self, event: str, name: str) -> None:
+        try:
+            getattr(self.hooks[name], event)(self)
+        except FacezooError:  # says by itself what is wrong
+            raise
+        except Exception:
+            logger.error("The hook %s failed in %s, after step %d.", name, event, self.step)
+            raise
 
     def _call_pending(self) -> None:
         """Calls the hooks that a step still owes; one that fails, or is cut short, stays owed.
@@ -247,13 +260,11 @@ class Trainer:
         while self.pending:
             event, name = self.pending.pop(0)
             try:
-                getattr(self.hooks[name], event)(self)
+                self._call_hook(event, name)
             except BaseException as error:
                 self.pending.insert(0, (event, name))
                 if isinstance(error, RunInterrupted):
                     self.interrupted = error.signal_name
-                elif not isinstance(error, FacezooError):
-                    logger.error("The hook %s failed in %s of step %d.", name, event, self.step)
                 raise
         self.window.hook_seconds += time.perf_counter() - started
         if self.interrupted is not None and not self.is_last_step:
@@ -315,6 +326,14 @@ class Trainer:
     def _publish_window(self) -> None:
         self.window.dropped = sum(distributed.gather(self.window.dropped))
         metrics = self.window.close(self.batch_size)
+        if self.scaler.is_enabled():
+            metrics["train/scale"] = self.scaler.get_scale()
+            if metrics["train/scale"] < SMALLEST_SCALE:
+                raise NonFiniteLossError(
+                    self.step,
+                    f"The gradients are not finite in fp16, however small the scale, up to step "
+                    f"{self.step}: go on with train.precision=bf16 or fp32.",
+                )
         metrics["lr"] = self.optimizer.param_groups[0]["lr"]
         metrics["epoch"] = self.epochs_done
         self.publish(metrics)

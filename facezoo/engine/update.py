@@ -64,6 +64,7 @@ class Update:
             self._network = DistributedDataParallel(self._network, **options)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.bad_steps = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._decides_on_device = self.device.type == "cuda" and optimizer.defaults.get("fused")
 
     def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """Updates the weights from this rank's share of a batch.
@@ -154,7 +155,7 @@ class Update:
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        elif self.device.type == "cuda" and self.optimizer.defaults.get("fused"):
+        elif self._decides_on_device:
             self.optimizer.found_inf = stay.float()  # type: ignore[attr-defined]
             self.optimizer.step()
         elif not stay:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from facezoo.engine import distributed
+from facezoo.engine.metrics_file import read_metrics
 from facezoo.engine.settings import TrainSettings
 from facezoo.errors import ConfigError
 
@@ -164,6 +165,11 @@ def test_a_restarted_run_goes_on_by_itself(tmp_path: Path, monkeypatch: pytest.M
     small = [*SHORT, "data.batch_size=2", "train.max_steps=2"]
     assert train("tiny_test", overrides=small, out="run").metrics["epoch"] == 0.25
     assert train("tiny_test", overrides=["train.max_steps=3"], out="run").metrics["epoch"] == 0.375
+    # It is further on than the checkpoint that the first start was given.
+    again = ["train.max_steps=4"]
+    first = "run/checkpoints/step_000002"
+    assert train("tiny_test", overrides=again, out="run", resume=first).metrics["epoch"] == 0.5
+    assert [row["step"] for row in read_metrics(Path("run/metrics.jsonl"))] == [1, 2, 3, 4]
 
 
 def test_in_one_process_everything_stays_as_it_is() -> None:

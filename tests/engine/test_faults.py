@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -20,7 +21,7 @@ from torch import nn
 
 from facezoo.engine.checkpoint import load_checkpoint
 from facezoo.engine.faults import OutOfMemoryError
-from facezoo.engine.hooks import JSONL, Checkpoint, TensorBoard
+from facezoo.engine.hooks import JSONL, Checkpoint, EarlyStopping, TensorBoard
 from facezoo.engine.hooks.base import Hook
 from facezoo.engine.metrics_file import read_metrics
 from facezoo.engine.run import train
@@ -338,13 +339,7 @@ def test_gradients_that_are_not_finite_are_a_bad_step(make_trainer: MakeTrainer)
         trainer.fit()
 
 
-class DyingFaces:
-    """Drawn faces; the process that reads the fifth image is killed."""
-
-
-def test_a_worker_that_dies_ends_the_run_and_the_step_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_dies_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from facezoo.data.datasets.synthetic import SyntheticFaces
 
     original = SyntheticFaces.__getitem__
@@ -390,7 +385,7 @@ def test_a_failing_hook_is_named(
     hooks = {"mine": Raises(), "checkpoint": Checkpoint(every_epochs=None)}
     with pytest.raises(ZeroDivisionError):
         make_trainer(hooks).fit()
-    assert "The hook mine failed in after_step of step 2." in caplog.messages
+    assert "The hook mine failed in after_step, after step 2." in caplog.messages
     assert (tmp_path / "checkpoints" / "last").resolve().name == "step_000002"
 
 
@@ -444,7 +439,7 @@ def test_a_folder_that_was_being_replaced_is_put_back(
 
 
 def test_a_log_on_a_full_disk_says_so_once(
-    small_disk: Path, capsys: pytest.CaptureFixture[str]
+    small_disk: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     from facezoo.engine.logs import logging_to
 
@@ -454,3 +449,198 @@ def test_a_log_on_a_full_disk_says_so_once(
         for _ in range(5):
             logger.debug("x" * 30_000)
     assert "Traceback" not in capsys.readouterr().err
+    assert caplog.text.count("gets no more lines") == 1
+
+
+@pytest.mark.parametrize("decides_on_device", [False, True])
+def test_an_update_skips_alike_on_the_host_and_on_the_device(
+    make_trainer: MakeTrainer, batch_of: Callable[[int, int], Batch], decides_on_device: bool
+) -> None:
+    """Fused optimizers take the decision as a tensor, on a CPU too."""
+    trainer = make_trainer(max_skipped=1)
+    model = trainer.model
+    trainer.update.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
+    trainer.update._decides_on_device = decides_on_device
+    stream = poisoned(batch_of, {0, 2})(0)
+    weights = [model.out.weight.clone()]
+    for _ in range(5):
+        trainer.update(next(stream))
+        weights.append(model.out.weight.clone())
+    moved = [not torch.equal(*pair) for pair in itertools.pairwise(weights)]
+    # The second bad step is one too many, after which nothing moves.
+    assert moved == [False, True, False, False, False]
+
+
+def test_momentum_begins_well_after_a_first_step_that_is_left_out(
+    make_trainer: MakeTrainer, batch_of: Callable[[int, int], Batch]
+) -> None:
+    from facezoo.engine.optim import TorchOptimizer
+
+    trainers = []
+    for bad in (set(), {0}):
+        trainer = make_trainer(open_stream=poisoned(batch_of, bad), max_skipped=1, precision="fp16")
+        optimizer = TorchOptimizer("SGD", trainer.model, 1e-2, momentum=0.9)
+        trainer.optimizer = trainer.update.optimizer = optimizer
+        trainer._base_rates = [group["lr"] for group in optimizer.param_groups]
+        trainer.fit()
+        trainers.append(trainer)
+    for trainer in trainers:
+        assert all(float(p.abs().max()) < 10 for p in trainer.model.parameters())
+
+
+def test_fewer_skipped_steps_than_there_were_are_refused(
+    make_trainer: MakeTrainer, batch_of: Callable[[int, int], Batch], tmp_path: Path
+) -> None:
+    stream = poisoned(batch_of, {1})
+    hooks = {"checkpoint": Checkpoint(every_steps=3, best=None)}
+    make_trainer(hooks, open_stream=stream, max_skipped=2, steps=3).fit()
+    resumed = make_trainer(open_stream=stream, max_skipped=0)
+    with pytest.raises(ConfigError, match=r"left out 1 steps already; train\.max_skipped is 0"):
+        load_checkpoint(resumed, tmp_path / "checkpoints" / "last")
+
+
+def test_gradients_that_no_scale_makes_finite_end_the_run(make_trainer: MakeTrainer) -> None:
+    """The scaler leaves such steps out by itself, and would do so to the end."""
+
+    class RootOfZero(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Parameter(torch.zeros(()))
+
+        def forward(self, images: torch.Tensor, targets: object) -> dict:
+            from facezoo.structures import LossTerm
+
+            return {"box": LossTerm(self.out.abs().sqrt() * self.out.sign(), torch.ones(()))}
+
+    trainer = make_trainer(model=RootOfZero(), precision="fp16", steps=100)
+    with pytest.raises(NonFiniteLossError, match=r"not finite in fp16.*train\.precision=bf16"):
+        trainer.fit()
+    assert trainer.step < 50
+
+
+def test_metrics_of_a_step_are_written_once(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    """Cut short in an evaluation, resumed past it, killed before the next checkpoint, resumed."""
+
+    def hooks(*more: tuple[str, Hook]) -> dict[str, Hook]:
+        checkpoint = Checkpoint(every_epochs=None, best=None)
+        return dict([*more, ("count", Count()), ("checkpoint", checkpoint), ("jsonl", JSONL())])
+
+    with pytest.raises(RunInterrupted, match="after step 3"):
+        make_trainer(hooks(("send", Send(signal.SIGTERM, 3)))).fit()
+    for _ in range(2):  # the first of the two leaves no checkpoint
+        resumed = make_trainer(hooks())
+        load_checkpoint(resumed, tmp_path / "checkpoints" / "step_000003")
+        resumed.fit()
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows if "val/loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows if "train/loss" in row] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_early_stopped_run_stays_stopped(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    class Worse(Hook):
+        comes_before: ClassVar[tuple[str, ...]] = ("EarlyStopping", "Checkpoint")
+
+        def after_step(self, trainer: Trainer) -> None:
+            trainer.publish({"val/loss": float(trainer.step)})
+
+    def hooks(patience: int) -> dict[str, Hook]:
+        stopping = EarlyStopping(patience=patience)
+        return {"worse": Worse(), "stopping": stopping, "checkpoint": Checkpoint(best=None)}
+
+    make_trainer(hooks(2)).fit()
+    for patience, last in ((2, 3), (3, 4)):
+        resumed = make_trainer(hooks(patience))
+        load_checkpoint(resumed, tmp_path / "checkpoints" / "last")
+        resumed.fit()
+        assert resumed.step == last
+
+
+def test_another_metric_chooses_best_anew(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    class Publish(Hook):
+        comes_before: ClassVar[tuple[str, ...]] = ("Checkpoint",)
+
+        def after_step(self, trainer: Trainer) -> None:
+            trainer.publish({"val/loss": 5.0 + trainer.step, "val/ap": trainer.step / 10})
+
+    def hooks(**choice: str) -> dict[str, Hook]:
+        return {"publish": Publish(), "checkpoint": Checkpoint(every_steps=3, keep=9, **choice)}
+
+    make_trainer(hooks()).fit()
+    assert (tmp_path / "checkpoints" / "best").resolve().name == "step_000001"
+    resumed = make_trainer(hooks(best="val/ap", mode="max"))
+    load_checkpoint(resumed, tmp_path / "checkpoints" / "step_000003")
+    resumed.fit()
+    assert (tmp_path / "checkpoints" / "best").resolve().name == "step_000006"
+
+
+def test_best_never_names_what_is_gone(
+    make_trainer: MakeTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends between the move of one name and that of the other."""
+    from facezoo.engine.hooks import checkpoint as module
+
+    class Publish(Hook):
+        comes_before: ClassVar[tuple[str, ...]] = ("Checkpoint",)
+
+        def after_step(self, trainer: Trainer) -> None:
+            trainer.publish({"val/loss": 1.0 if trainer.step == 2 else 5.0})
+
+    def hooks() -> dict[str, Hook]:
+        return {"publish": Publish(), "checkpoint": Checkpoint(every_steps=1, keep=1)}
+
+    original, moves = module.point, []
+
+    def ends(entry: Path, target: Path) -> None:
+        moves.append(entry.name)
+        if len(moves) == 4:  # both names were moved at step 1, and one at step 2
+            raise CheckpointError("the process ended here")
+        original(entry, target)
+
+    with monkeypatch.context() as patched, pytest.raises(CheckpointError):
+        patched.setattr(module, "point", ends)
+        make_trainer(hooks()).fit()
+    resumed = make_trainer(hooks())
+    load_checkpoint(resumed, tmp_path / "checkpoints" / "last")
+    resumed.fit()
+    assert (tmp_path / "checkpoints" / "best").resolve() == tmp_path / "checkpoints/step_000002"
+    assert (tmp_path / "checkpoints" / "best" / "state.pt").is_file()
+
+
+def test_what_cannot_be_deleted_ends_no_run(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise OSError("Directory not empty")
+
+    monkeypatch.setattr("facezoo.engine.hooks.checkpoint.shutil.rmtree", busy)
+    trainer = make_trainer({"checkpoint": Checkpoint(every_steps=1, keep=1, best=None)})
+    trainer.fit()
+    assert trainer.step == 6
+
+
+def test_a_signal_at_the_end_of_one_run_keeps_the_next_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facezoo.engine.run import train_many
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "second"):
+        Path(f"{name}.yaml").write_text(
+            "_BASE_: tiny_test\n"
+            "data: {batch_size: 2}\ntrain: {max_steps: 2}\n"
+            "hooks: {evaluation: null, tensorboard: null, checkpoint: {best: null}}\n"
+        )
+    original = Trainer._publish_window
+
+    def interrupted(self: Trainer) -> None:
+        if self.is_last_step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self)
+
+    monkeypatch.setattr(Trainer, "_publish_window", interrupted)
+    with pytest.raises(RunInterrupted, match="first was at its end; the others were not begun"):
+        train_many(["first.yaml", "second.yaml"], out="runs")
+    status = read_status(Path("runs/first"))
+    assert status is not None and status.state == "finished"
+    assert not Path("runs/second").exists()

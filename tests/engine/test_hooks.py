@@ -90,7 +90,11 @@ def test_best_is_saved_though_nothing_else_is_due(
     hooks = {"metric": Metric([1, 3, 2, 2, 2, 2]), "checkpoint": checkpoint}
     make_trainer(hooks, steps=6).fit()
     assert saved_steps(tmp_path) == [2, 6]
-    assert checkpoint.state_dict() == {"best_value": 3, "best_step": 2}
+    assert checkpoint.state_dict() == {
+        "best_value": 3,
+        "best_step": 2,
+        "chosen_by": ["val/loss", "max"],
+    }
 
 
 def test_a_metric_that_never_comes_is_said(
@@ -112,7 +116,11 @@ def test_early_stopping_waits_for_its_patience(make_trainer: MakeTrainer, tmp_pa
     assert trainer.step == 7  # 3.89 is not better than 3.9 by 0.05
     assert "val/loss was not better than 3.9 in 3 evaluations" in trainer.stop_reason
     assert 7 in saved_steps(tmp_path)
-    assert stopping.state_dict() == {"best": 3.9, "without_progress": 3}
+    assert stopping.state_dict() == {
+        "best": 3.9,
+        "without_progress": 3,
+        "chosen_by": ["val/loss", "min"],
+    }
 
 
 def test_a_metric_that_is_not_finite_is_never_the_best(
@@ -122,7 +130,11 @@ def test_a_metric_that_is_not_finite_is_never_the_best(
     values = [math.nan, -math.inf, 3.0, math.nan, 2.0, math.nan]
     make_trainer({"metric": Metric(values), "stop": stopping, "checkpoint": checkpoint}).fit()
     assert (checkpoint.best_value, checkpoint.best_step) == (2.0, 5)
-    assert stopping.state_dict() == {"best": 2.0, "without_progress": 1}
+    assert stopping.state_dict() == {
+        "best": 2.0,
+        "without_progress": 1,
+        "chosen_by": ["val/loss", "min"],
+    }
 
 
 def test_a_metric_that_is_never_finite_is_said(

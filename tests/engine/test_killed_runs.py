@@ -21,7 +21,9 @@ from kill_matrix import ALL_ON, differences  # noqa: E402
 pytestmark = pytest.mark.slow
 
 RUN = [
-    *("train.max_steps=10", "train.log_every=3", "data.train.dataset.num_images=24"),
+    *("train.max_steps=10", "train.log_every=4", "data.train.dataset.num_images=24"),
+    # A crop that drops faces, whose number is in the metrics.
+    "data.train.transforms=[{type: SquareCrop, size: 128}, {type: Flip, p: 0.5}]",
     *("data.val.dataset.num_images=4", "hooks.tensorboard=null"),
     *("hooks.checkpoint.every_steps=3", "hooks.checkpoint.every_epochs=null"),
     "hooks.evaluation.every_steps=4",

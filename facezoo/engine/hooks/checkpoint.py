@@ -93,7 +93,7 @@ class Checkpoint(Hook):
 
     def after_train(self, trainer: Trainer) -> None:
         """Saves what an interrupted or failed run has; says so where ``best`` never came."""
-        if trainer.failed or trainer.interrupted:
+        if trainer.failed or not trainer.is_last_step or trainer.pending:
             self._rescue(trainer)
         elif self.best is not None and self.best_value is None:
             logger.warning(
@@ -107,11 +107,18 @@ class Checkpoint(Hook):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best value and its step."""
-        return {"best_value": self.best_value, "best_step": self.best_step}
+        return {
+            "best_value": self.best_value,
+            "best_step": self.best_step,
+            "chosen_by": [self.best, self.mode],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state_dict`` gave."""
-        self.best_value, self.best_step = state["best_value"], state["best_step"]
+        if state.get("chosen_by", [self.best, self.mode]) == [self.best, self.mode]:
+            self.best_value, self.best_step = state["best_value"], state["best_step"]
+        else:
+            logger.info("The best checkpoint is chosen anew, as another metric chooses it now.")
 
     def _save(self, trainer: Trainer) -> None:
         """Copies the state and hands it to the thread, once the checkpoint before is written."""
@@ -133,11 +140,11 @@ class Checkpoint(Hook):
         step = snapshot.state["step"]
         folder = checkpoints / f"step_{step:06d}"
         write_snapshot(snapshot, folder)
-        point(folder.with_name("last"), folder)
-        if best_step == step:
+        if best_step == step:  # before last, from which a killed run does this step once more
             point(folder.with_name("best"), folder)
             logger.info("Best so far at step %d: %s %.4f.", step, self.best, best_value)
-        self._prune(checkpoints, step, best_step)
+        point(folder.with_name("last"), folder)
+        self._prune(checkpoints, step)
 
     def _finish_writing(self) -> None:
         """Waits for the checkpoint that is being written.
@@ -157,29 +164,39 @@ class Checkpoint(Hook):
 
     def _rescue(self, trainer: Trainer) -> None:
         """Saves the latest step of a run that ends early, and never raises over its error."""
+        unwritten = False
         try:
             self._finish_writing()
-            alone = distributed.share().world_size == 1  # else the other ranks are elsewhere
-            if (alone or trainer.interrupted) and trainer.whole and self._is_new(trainer):
-                self._save(trainer)
-                self._finish_writing()
-                logger.info("Saved the run after step %d.", trainer.step)
+        except (FacezooError, OSError) as error:
+            unwritten = True
+            logger.warning("%s", error)
+        together = trainer.interrupted or distributed.share().world_size == 1
+        if not (together and trainer.whole and self._is_new(trainer)):
+            return  # after a failure the other ranks are elsewhere
+        if distributed.any_rank(unwritten):
+            return
+        try:
+            self._save(trainer)
+            self._finish_writing()
+            logger.info("Saved the run after step %d.", trainer.step)
         except (FacezooError, OSError) as error:
             logger.warning("Step %d is not saved: %s", trainer.step, error)
 
     def _is_new(self, trainer: Trainer) -> bool:
         return self._saved_step is not None and trainer.step > self._saved_step
 
-    def _prune(self, checkpoints: Path, newest: int, best_step: int | None) -> None:
+    def _prune(self, checkpoints: Path, newest: int) -> None:
         """Deletes what is neither new nor best, and what a killed process left half written.
 
-        Later steps are of a run that was left behind; they stay.
+        Later steps are of a run that was left behind; they stay. What cannot be deleted, as others
+        read it, is tried again the next time.
         """
         steps = saved_steps(checkpoints.parent)
+        best = (checkpoints / "best").resolve()
         done = sorted(step for step in steps if step <= newest)
         for step in done[: -self.keep]:
-            if step != best_step:
-                shutil.rmtree(steps[step])
+            if steps[step].resolve() != best:
+                shutil.rmtree(steps[step], ignore_errors=True)
         for ending in ("new", "old"):
             for folder in checkpoints.glob(f".step_*.{ending}"):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)

@@ -43,6 +43,10 @@ class EarlyStopping(Hook):
         self.best: float | None = None
         self.without_progress = 0
 
+    def before_train(self, trainer: Trainer) -> None:
+        """Stops a run that goes on from where it had stopped, unless ``patience`` is larger now."""
+        self._stop_if_due(trainer)
+
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Judges the metric whenever it is published."""
         if self.metric not in metrics:
@@ -54,6 +58,9 @@ class EarlyStopping(Hook):
             self.best, self.without_progress = value, 0
             return
         self.without_progress += 1
+        self._stop_if_due(trainer)
+
+    def _stop_if_due(self, trainer: Trainer) -> None:
         if self.without_progress >= self.patience:
             wanted = "finite" if self.best is None else f"better than {self.best:.4g}"
             trainer.stop(f"{self.metric} was not {wanted} in {self.without_progress} evaluations")
@@ -69,9 +76,16 @@ class EarlyStopping(Hook):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best value and the evaluations since."""
-        return {"best": self.best, "without_progress": self.without_progress}
+        return {
+            "best": self.best,
+            "without_progress": self.without_progress,
+            "chosen_by": [self.metric, self.mode],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state_dict`` gave."""
-        self.best = state["best"]
-        self.without_progress = state["without_progress"]
+        if state.get("chosen_by", [self.metric, self.mode]) == [self.metric, self.mode]:
+            self.best = state["best"]
+            self.without_progress = state["without_progress"]
+        else:
+            logger.info("Early stopping begins anew, as it looks at another metric now.")

@@ -6,12 +6,13 @@ import csv
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from facezoo.engine.hooks.base import Hook
-from facezoo.engine.metrics_file import read_metrics
+from facezoo.engine.metrics_file import METRICS, read_metrics
 from facezoo.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -32,12 +33,19 @@ class JSONL(Hook):
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
+        self._written: int | None = None
 
     def before_train(self, trainer: Trainer) -> None:
-        """Keeps the lines up to the step that the run starts from."""
-        path = trainer.folder / "metrics.jsonl"
-        kept = [row for row in read_metrics(path) if row["step"] <= trainer.step]
-        path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        """Keeps the lines that were written when the state was saved that the run starts from."""
+        path = trainer.folder / METRICS
+        rows = read_metrics(path)
+        if self._written is None:
+            rows = [row for row in rows if row["step"] <= trainer.step]
+        rows = rows[: self._written]
+        self._written = len(rows)
+        temporary = path.with_name(f".{METRICS}.new")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        os.replace(temporary, path)
 
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Appends a line."""
@@ -47,8 +55,9 @@ class JSONL(Hook):
         for name, value in metrics.items():
             row[name] = value if math.isfinite(value) else None
         self._waiting.append(json.dumps(row) + "\n")
+        self._written = (self._written or 0) + 1
         try:
-            _append(trainer.folder / "metrics.jsonl", "".join(self._waiting))
+            _append(trainer.folder / METRICS, "".join(self._waiting))
         except OSError as error:
             if len(self._waiting) == 1:
                 logger.warning("metrics.jsonl waits for room on the disk: %s", error)
@@ -58,7 +67,7 @@ class JSONL(Hook):
     def after_train(self, trainer: Trainer) -> None:
         """Writes the table: a row per step, a column per metric."""
         rows: dict[int, dict[str, Any]] = {}
-        for row in read_metrics(trainer.folder / "metrics.jsonl"):
+        for row in read_metrics(trainer.folder / METRICS):
             rows.setdefault(row["step"], {}).update(row)
         columns = list(dict.fromkeys(name for row in rows.values() for name in row))
         try:
@@ -68,6 +77,14 @@ class JSONL(Hook):
                 table.writerows(rows[step] for step in sorted(rows))
         except OSError as error:
             logger.warning("metrics.csv could not be written: %s", error)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the number of lines so far."""
+        return {"written": self._written}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back the number of lines; older states have none."""
+        self._written = state.get("written")
 
 
 def _append(path: Path, text: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 STEP = "step"
 """Logged with everything, and the horizontal axis of every curve."""
+
+logger = logging.getLogger(__name__)
 
 
 @HOOKS.register
@@ -87,8 +90,7 @@ class WandB(Hook):
 
     def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Logs the metrics of this step."""
-        if self._run is not None:
-            self._run.log({**metrics, STEP: trainer.step})
+        self._try(lambda run: run.log({**metrics, STEP: trainer.step}))
 
     def show(self, trainer: Trainer, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Logs the pictures of this step."""
@@ -96,13 +98,24 @@ class WandB(Hook):
             import wandb
 
             shown = {name: wandb.Image(picture) for name, picture in pictures.items()}
-            self._run.log({**shown, STEP: trainer.step})
+            self._try(lambda run: run.log({**shown, STEP: trainer.step}))
+
+    def _try(self, action: Callable[[Any], None]) -> None:
+        """Does something with the W&B run; where that is lost, its curves end, not the run."""
+        if self._run is None:
+            return
+        import wandb
+
+        try:
+            action(self._run)
+        except (wandb.Error, OSError) as error:
+            self._run = None
+            logger.warning("W&B gets nothing more: %s", _in_one_line(error))
 
     def after_train(self, trainer: Trainer) -> None:
         """Sends the rest; a run that ended with an error is marked as failed."""
-        if self._run is not None:
-            self._run.finish(exit_code=1 if trainer.failed else 0)
-            self._run = None
+        self._try(lambda run: run.finish(exit_code=1 if trainer.failed else 0))
+        self._run = None
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the id of the W&B run."""

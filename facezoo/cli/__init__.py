@@ -2,7 +2,8 @@
 """The command line: one file per verb, each a thin skin over one public function.
 
 Exit codes: 0 done, 1 done with failures that were reported, 2 the request was wrong, 130 and
-143 ended by Ctrl-C and SIGTERM. Answering ``--help`` imports no torch: what is heavy is imported by a verb that runs.
+143 ended by Ctrl-C and SIGTERM. Answering ``--help`` imports no torch: what is heavy is imported
+by a verb that runs.
 """
 
 from __future__ import annotations

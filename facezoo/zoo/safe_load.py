@@ -43,7 +43,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(dict(tensors), temporary, {"format": "pt", **metadata})
+        temporary.chmod(mode)  # safetensors makes files that only their owner may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

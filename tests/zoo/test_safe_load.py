@@ -37,6 +37,9 @@ def source() -> Net:
 def test_safetensors_and_torch_files_of_several_wrappings(tmp_path: Path, source: Net) -> None:
     tensors = contiguous(source)
     save_tensors(tmp_path / "deep/a.safetensors", tensors, {"source": "here"})
+    (tmp_path / "plain").touch()
+    made = (tmp_path / "deep/a.safetensors").stat()
+    assert made.st_mode == (tmp_path / "plain").stat().st_mode  # others may read it, as ever
     assert load_tensors(tmp_path / "deep/a.safetensors")[1]["source"] == "here"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.safetensors"]
     parallel = {f"module.{name}": value for name, value in tensors.items()}

@@ -56,7 +56,7 @@ class MaxIoU(Assigner):
         """See ``Assigner.forward``; ``decoded`` is not looked at."""
         boxes = targets.boxes.float()
         taught = targets.valid & ~targets.ignore
-        best = best_overlaps(grid, boxes, taught)
+        best = best_overlaps(grid, boxes, taught, r_of_iou(self.negative_iou))
         positive = best.prior_r >= r_of_iou(self.positive_iou)
         between = best.prior_r >= r_of_iou(self.negative_iou)
         index = torch.where(between, IGNORE, BACKGROUND)

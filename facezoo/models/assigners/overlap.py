@@ -8,6 +8,9 @@ product of two small tables, and a face's best prior follows from the tables alo
 IoU is compared in the form r = intersection / (area of one + area of the other), which grows with
 it, IoU = r / (1 - r), and needs one pass less over all pairs.
 
+Where counting costs nothing (eager, on a CPU), a face is looked at only with the anchors whose size
+lets them overlap enough to matter, which leaves a third of the pairs of a crowd.
+
 Memory: a chunk of faces holds one table of at most ``_CHUNK`` numbers (32 MiB) at a time, however
 many faces there are; larger ones are slower too. A compiled graph takes all faces as one chunk and
 holds no such table, since the product is fused into the search for its maximum.
@@ -23,6 +26,8 @@ from torch import Tensor
 from facezoo.structures import Grid
 
 _CHUNK = 2**23
+_FEW_ANCHORS = 16
+"""Anchors of a cell that are worth a look each; priors that are no lattice are one cell of all."""
 
 
 class Level(NamedTuple):
@@ -64,29 +69,20 @@ def r_of_iou(iou: float) -> float:
     return iou / (1 + iou)
 
 
-def best_overlaps(grid: Grid, boxes: Tensor, counted: Tensor) -> BestOverlaps:
+def best_overlaps(grid: Grid, boxes: Tensor, counted: Tensor, least_r: float = 0.0) -> BestOverlaps:
     """Returns the best face of each prior and the best prior of each face.
 
     Args:
         grid: the priors.
         boxes: B x G x 4, xyxy, float32.
         counted: B x G, bool; other faces overlap nothing.
+        least_r: the least overlap of a prior that matters; a smaller one may be given as 0.
     """
     levels = _levels(grid)
-    priors: tuple[Tensor, Tensor] | None = None
-    parts = []
-    for part in _chunks(grid, boxes):
-        r, face, face_r, face_prior = _best_of_chunk(levels, boxes[:, part], counted[:, part])
-        parts.append((face_r, face_prior))
-        face = face + part.start
-        if priors is not None:
-            better = r > priors[0]  # not >=: among equals the lower index stays
-            face = torch.where(better, face, priors[1])
-            r = torch.where(better, r, priors[0])
-        priors = r, face
-    assert priors is not None
-    face_r, face_prior = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
-    return BestOverlaps(*priors, face_r, face_prior)
+    found = [_best_faces(level, boxes, counted, least_r) for level in levels]
+    prior_r, prior_face = (torch.cat(part, dim=1) for part in zip(*found, strict=True))
+    face_r, face_prior = _best_priors(levels, boxes, counted)
+    return BestOverlaps(prior_r, prior_face, face_r, face_prior)
 
 
 def hidden_priors(grid: Grid, boxes: Tensor, counted: Tensor, share: float) -> Tensor:
@@ -103,8 +99,10 @@ def hidden_priors(grid: Grid, boxes: Tensor, counted: Tensor, share: float) -> T
         share: of a prior's area.
     """
     levels = _levels(grid)
+    first = _first(counted)
+    boxes, counted = _take(boxes, first), counted.gather(1, first)
     total: Tensor | None = None
-    for part in _chunks(grid, boxes):
+    for part in _chunks(boxes, max(grid.level_sizes)):
         tables = [_tables(level, boxes[:, part], counted[:, part]) for level in levels]
         best = [_best_per_anchor(level, *one) for level, one in zip(levels, tables, strict=True)]
         best_r, fitting = torch.cat(best, dim=-1).max(dim=-1, keepdim=True)
@@ -160,13 +158,32 @@ def _levels(grid: Grid) -> list[Level]:
     return levels
 
 
-def _chunks(grid: Grid, boxes: Tensor) -> list[slice]:
+def _chunks(boxes: Tensor, priors: int) -> list[slice]:
     """Returns the slices of the faces that are looked at together, at least one."""
     if torch.compiler.is_compiling():
         return [slice(0, None)]  # counting chunks would compile anew for each number of faces
     batch, faces = boxes.shape[:2]
-    size = max(1, _CHUNK // (batch * max(grid.level_sizes)))
+    size = max(1, _CHUNK // (batch * priors))
     return [slice(start, start + size) for start in range(0, faces, size)]
+
+
+def _may_count(tensor: Tensor) -> bool:
+    """Returns whether looking at a number costs nothing: on a GPU everything would wait for it."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _first(mask: Tensor) -> Tensor:
+    """Returns B x K, the indices of each image's marked faces first, in their order.
+
+    K is the largest number of marked faces in an image, at least 1; where counting would cost more
+    than it saves, it is G.
+    """
+    order = mask.byte().argsort(dim=1, descending=True, stable=True)
+    return order[:, : max(1, int(mask.sum(dim=1).max()))] if _may_count(mask) else order
+
+
+def _take(boxes: Tensor, index: Tensor) -> Tensor:
+    return boxes.gather(1, index[..., None].expand(-1, -1, 4))
 
 
 def _tables(level: Level, boxes: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -179,19 +196,52 @@ def _tables(level: Level, boxes: Tensor, counted: Tensor) -> tuple[Tensor, Tenso
     return width * counted[:, :, None, None], height, area
 
 
-def _best_of_chunk(
-    levels: list[Level], boxes: Tensor, counted: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    prior_r, prior_face, face_r, face_prior = [], [], [], []
+def _best_faces(
+    level: Level, boxes: Tensor, counted: Tensor, least_r: float
+) -> tuple[Tensor, Tensor]:
+    """Returns r and index of the best face of each prior of a level, in the order of the grid."""
+    anchors = len(level.area)
+    if not _may_count(boxes) or anchors > _FEW_ANCHORS:
+        r, face = _best_of_all(level, boxes, counted)
+        return _in_grid_order(r), _in_grid_order(face)
+    found = []
+    for anchor in range(anchors):
+        # A face that is much larger or smaller than an anchor overlaps none of its priors enough.
+        x1, x2, y1, y2, area = (part[anchor : anchor + 1] for part in level[:5])
+        lattice = Level(x1, x2, y1, y2, area, level.first)
+        bound = _best_per_anchor(lattice, *_tables(lattice, boxes, counted)).squeeze(-1)
+        relevant = counted & (bound >= least_r)
+        first = _first(relevant)
+        r, face = _best_of_all(lattice, _take(boxes, first), relevant.gather(1, first))
+        found.append((r, first.gather(1, face.flatten(1)).view_as(face)))
+    r, face = (torch.cat(part, dim=1) for part in zip(*found, strict=True))
+    return _in_grid_order(r), _in_grid_order(face)
+
+
+def _best_of_all(level: Level, boxes: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns r and index of the best face of each prior, each B x A x H x W."""
+    best: tuple[Tensor, Tensor] | None = None
+    priors = level.x1.numel() * level.y1.shape[1]
+    for part in _chunks(boxes, priors):
+        width, height, area = _tables(level, boxes[:, part], counted[:, part])
+        r = height.unsqueeze(-1) * width.unsqueeze(-2)  # B x G x A x H x W
+        r /= (area[:, :, None] + level.area)[:, :, :, None, None]
+        largest, face = r.max(dim=1)
+        face = face + part.start
+        if best is not None:
+            better = largest > best[0]  # not >=: among equals the lower index stays
+            largest = torch.where(better, largest, best[0])
+            face = torch.where(better, face, best[1])
+        best = largest, face
+    assert best is not None
+    return best
+
+
+def _best_priors(levels: list[Level], boxes: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns r and index of the best prior of each face, each B x G, from the tables alone."""
+    face_r, face_prior = [], []
     for level in levels:
         width, height, area = _tables(level, boxes, counted)
-        both_areas = area[:, :, None] + level.area
-        r = height.unsqueeze(-1) * width.unsqueeze(-2)  # B x G x A x H x W
-        r /= both_areas[:, :, :, None, None]
-        best, face = r.max(dim=1)
-        prior_r.append(_in_grid_order(best))
-        prior_face.append(_in_grid_order(face))
-
         column, row = width.argmax(dim=-1), height.argmax(dim=-1)
         anchors, columns = level.x1.shape
         anchor = torch.arange(anchors, device=boxes.device)
@@ -201,7 +251,7 @@ def _best_of_chunk(
     best_r = all_r.amax(dim=-1, keepdim=True)
     nowhere = torch.iinfo(torch.int64).max
     best_prior = torch.where(all_r == best_r, torch.cat(face_prior, dim=-1), nowhere).amin(dim=-1)
-    return torch.cat(prior_r, dim=1), torch.cat(prior_face, dim=1), best_r.squeeze(-1), best_prior
+    return best_r.squeeze(-1), best_prior
 
 
 def _in_grid_order(values: Tensor) -> Tensor:

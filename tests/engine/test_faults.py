@@ -183,6 +183,9 @@ class Fill(Hook):
 
     def before_step(self, trainer: Trainer) -> None:
         if trainer.step == self.at:
+            writing = trainer.hooks["checkpoint"]._writing
+            if writing is not None:  # the checkpoint before is to stand
+                writing.result()
             with self.path.open("wb", buffering=0) as file:
                 while True:
                     try:

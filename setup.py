@@ -31,6 +31,7 @@ setup(
         "omegaconf>=2.3",
         "opencv-python-headless>=4.11",
         "pycocotools>=2.0.8",
+        "pillow>=10",
         "pydantic>=2.7",
         "PyYAML>=6.0",
         "rich>=13",

@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from facezoo.config_yaml import Node, Origin, from_plain, join, to_plain
 from facezoo.errors import ConfigError
@@ -51,6 +51,9 @@ class DataSettings:
             that the transforms made are scaled to it. None leaves them as they are. Validation is
             not affected.
         workers: processes that read images; 0 reads them in the process that trains.
+        on_unreadable: what a training image that cannot be read does: ``stop`` ends the run with
+            its error, ``next`` counts it, names it once and takes the next image of the epoch.
+            Validation always stops.
         train: what is trained on.
         val: what is validated on, or None.
     """
@@ -60,6 +63,7 @@ class DataSettings:
     batch_size: int = 16
     multi_scale: list[int] | None = None
     workers: int = 0
+    on_unreadable: Literal["stop", "next"] = "stop"
     train: SplitSettings | None = None
     val: SplitSettings | None = None
 

@@ -110,6 +110,7 @@ class Batch:
         ids: the B image ids.
         maps: B x 2 x 3, float64, affine map of each image to its original photograph.
         dropped: faces that transforms removed from these images.
+        unreadable: the error of each image that could not be read, and whose place another took.
     """
 
     images: Tensor
@@ -117,6 +118,7 @@ class Batch:
     ids: tuple[str, ...]
     maps: Tensor
     dropped: int = 0
+    unreadable: tuple[str, ...] = ()
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Returns the batch with images and targets on ``device``; ``maps`` stay on the CPU."""
@@ -215,7 +217,11 @@ class Truth:
     Attributes:
         boxes: n x 4, float64.
         ignore: n, bool; an ignored face is neither a hit nor a miss.
+        landmarks: n x L x 2, float32, NaN where unknown, or None where none is known.
+        attributes: n x 6, int8, WIDER FACE's attributes in its order, or None.
     """
 
     boxes: NDArray[np.float64]
     ignore: NDArray[np.bool_]
+    landmarks: NDArray[np.float32] | None = None
+    attributes: NDArray[np.int8] | None = None

@@ -16,12 +16,12 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 import facezoo
-from facezoo.cli import data, detect, env, eval_predictions, runs, train, zoo
+from facezoo.cli import data, detect, env, eval_compare, eval_predictions, runs, train, zoo
 from facezoo.cli import eval as evaluation
 from facezoo.cli.parsing import Parser, parse
 from facezoo.errors import FacezooError
 
-VERBS = (train, evaluation, eval_predictions, runs, detect, zoo, data, env)
+VERBS = (train, evaluation, eval_predictions, eval_compare, runs, detect, zoo, data, env)
 
 EPILOG = """\
 examples:

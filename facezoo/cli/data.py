@@ -1,54 +1,33 @@
-"""``facezoo data``: get data sets."""
+"""``facezoo data``: get data sets, look at them, and change their form."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
-from facezoo.cli.output import stdout
+from facezoo.cli import data_check, data_convert, data_download, data_show, data_split, data_stats
 from facezoo.cli.parsing import add_verb
 
 NAME = "data"
+ACTIONS = (data_download, data_stats, data_check, data_show, data_convert, data_split)
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the verb."""
+    """Adds the verb with its actions, one file each."""
     parser = add_verb(
         verbs,
         NAME,
-        "get data sets",
-        "download widerface [--root DIR]",
-        "Get data sets in the layout that the configs read.",
-        "  facezoo data download widerface --root data/widerface",
+        "get data sets, look at them, and change their form",
+        "download | stats | check | show | convert | split",
+        "Get data sets in the layout that the configs read, count what is annotated, find what is\n"
+        "wrong with them, see samples as training does, convert and divide them.",
+        "  facezoo data download widerface --root data/widerface\n"
+        "  facezoo data stats data/widerface --picture stats.png\n"
+        "  facezoo data check data/widerface --fix data/cleaned\n"
+        "  facezoo data show retinaface_mnet025 data.root=data/widerface --out samples\n\n"
+        "`facezoo data ACTION --help` says more.",
     )
     actions = parser.add_subparsers(
         prog="facezoo data", dest="action", metavar="ACTION", required=True
     )
-    download = add_verb(
-        actions,
-        "download",
-        "fetch and check a data set",
-        "widerface [--root DIR]",
-        "Fetch the official archives, check their sums, and unpack them. Photographs of WIDER FACE "
-        "are for research only.",
-        "  facezoo data download widerface --root data/widerface",
-    )
-    download.add_argument("dataset", choices=["widerface"], help="the data set")
-    download.add_argument(
-        "--root",
-        type=Path,
-        default=Path("data/widerface"),
-        metavar="DIR",
-        help="folder that it goes into (default: %(default)s)",
-    )
-    download.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Downloads the data set."""
-    from facezoo.data.download import download_widerface
-
-    download_widerface(arguments.root)
-    stdout().print(f"WIDER FACE is in {arguments.root}; train with data.root={arguments.root}")
-    return 0
+    for action in ACTIONS:
+        action.add_parser(actions)

@@ -29,11 +29,11 @@ def add_parser(verbs: Any) -> None:
         "measure a model on a data set",
         "MODEL [--weights W] [--data ROOT] [--truth DIR] [--list FILE] [--protocol P]\n"
         "                    [--out DIR] [--json FILE] [--device D] [--batch-size N]\n"
-        "                    [--allow-imports] [key=value ...]",
+        "                    [--slices] [--allow-imports] [key=value ...]",
         "Measure a model: a name in the zoo, a YAML file, a run folder or a checkpoint.",
         "  facezoo eval retinaface_mnet025 --data data/widerface --protocol original\n"
         "  facezoo eval runs/first --data data/widerface --list mini_val.txt --json metrics.json\n"
-        "  facezoo eval retinaface_r50 --weights r50.safetensors --out results/r50",
+        "  facezoo eval retinaface_r50 --weights r50.safetensors --out results/r50 --slices",
     )
     names_a_model(
         parser.add_argument(
@@ -82,6 +82,11 @@ def _add_options(parser: Parser) -> None:
         "--out", type=Path, metavar="DIR", help="write numbers, predictions, curves and pictures"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
+    parser.add_argument(
+        "--slices",
+        action="store_true",
+        help="add recall by height, blur, occlusion ..., landmark error, calibration, duplicates",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -104,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         batch_size=arguments.batch_size,
         allow_imports=arguments.allow_imports,
+        slices=arguments.slices,
     )
     print_metrics(f"{models[0]}, protocol {results['protocol']}", results)
     if arguments.out is not None:

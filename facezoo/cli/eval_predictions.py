@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from facezoo.cli.output import print_metrics, write_json
-from facezoo.cli.parsing import add_verb, read_names
+from facezoo.cli.parsing import add_verb
+from facezoo.cli.predicted import add_set_options, read_set
+from facezoo.errors import ConfigError
 
 NAME = "eval-predictions"
 
@@ -18,31 +20,32 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "score predictions in WIDER FACE's text format",
-        "DIR [--truth DIR] [--list FILE] [--json FILE]",
+        "DIR [--truth DIR] [--list FILE] [--slices --data ROOT] [--json FILE]",
         "Score a folder <event>/<image>.txt of predictions by the official rule of WIDER FACE.",
         "  facezoo eval-predictions predictions/ --truth data/widerface/eval_tools/ground_truth\n"
-        "  facezoo eval-predictions predictions/ --list mini_val.txt --json metrics.json",
+        "  facezoo eval-predictions predictions/ --list mini_val.txt --json metrics.json\n"
+        "  facezoo eval-predictions predictions/ --slices --data data/widerface",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of the predictions")
+    add_set_options(parser, "the attributes that --slices needs")
     parser.add_argument(
-        "--truth", type=Path, metavar="DIR", help="folder of the official .mat files"
+        "--slices",
+        action="store_true",
+        help="add recall by height, blur, occlusion ..., calibration and duplicates",
     )
-    parser.add_argument(
-        "--list",
-        type=Path,
-        metavar="FILE",
-        help="evaluate these images as a set of its own, one <event>/<image>.jpg a line",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads, scores and prints; imports no torch."""
+    if arguments.slices != (arguments.data is not None):
+        raise ConfigError(
+            "--slices and --data go together: the annotation in --data says how blurred, occluded "
+            "... each face is; give both or neither."
+        )
     from facezoo.evaluation.report import evaluate_predictions
 
-    names = None if arguments.list is None else read_names(arguments.list)
-    metrics = evaluate_predictions(arguments.directory, truth=arguments.truth, names=names)
+    metrics = evaluate_predictions(arguments.directory, **read_set(arguments))
     print_metrics(f"predictions in {arguments.directory}", metrics)
     if arguments.json is not None:
         write_json(arguments.json, metrics)

@@ -7,30 +7,32 @@ workers there are, nor on which of them served what.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 import cv2
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from facezoo.data.collate import check_sample, collate
+from facezoo.data.collate import collate
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.sampler import ONE_PROCESS, Share, SidePlan, TrainPlan, ValPlan
+from facezoo.data.samples import OnUnreadable, SampleMaker
 from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.view import scaled_to_side
 from facezoo.errors import ConfigError, DataError, FacezooError
 from facezoo.structures import Batch, Sample, Targets
 
+logger = logging.getLogger(__name__)
+
 StartMethod = Literal["fork", "spawn", "forkserver"]
-Plan = Callable[[int], list[tuple[int, np.random.Generator]]]
 
 _DEAD_WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pids>[\d, ]+)\) "
@@ -54,6 +56,7 @@ def train_stream(
     start_method: StartMethod | None = None,
     share: Share = ONE_PROCESS,
     sides: Sequence[int] | None = None,
+    on_unreadable: OnUnreadable = "stop",
 ) -> Iterator[Batch]:
     """Opens the endless stream of training batches at a step; nothing before it is read.
 
@@ -70,6 +73,9 @@ def train_stream(
             ``batch_size / share.world_size`` samples per step.
         sides: in pixels; each step takes one, at random, and scales its samples to it after the
             transforms, which then have to make squares. None leaves them as they are.
+        on_unreadable: what an image that cannot be read does: ``stop`` raises its error; with
+            ``next`` the next image of the epoch's order takes its place (of a partner: the next
+            of the data set), its error is in ``Batch.unreadable`` and is logged once.
 
     Returns:
         One batch per step; the same for any number of workers. The batches of all ranks joined are
@@ -89,7 +95,7 @@ def train_stream(
         )
     plan = TrainPlan(len(dataset), batch_size, seed, share)
     side_of = None if sides is None else SidePlan(tuple(sides), seed)
-    maker = _BatchMaker(dataset, tuple(transforms), plan, side_of)
+    maker = _BatchMaker(SampleMaker(dataset, tuple(transforms), plan, on_unreadable), side_of)
     return _iterate(maker, _Steps(start_step), workers, pin_memory, start_method)
 
 
@@ -115,7 +121,7 @@ def val_batches(
     """
     _check(batch_size, workers)
     plan = ValPlan(len(dataset), batch_size, share)
-    maker = _BatchMaker(dataset, tuple(transforms), plan)
+    maker = _BatchMaker(SampleMaker(dataset, tuple(transforms), plan))
     return _iterate(maker, range(len(plan)), workers, pin_memory, start_method)
 
 
@@ -170,26 +176,19 @@ class _Failure:
 class _BatchMaker(Dataset[Any]):
     """Makes a batch from its number."""
 
-    dataset: FaceDataset
-    transforms: tuple[Transform, ...]
-    plan: Plan
+    samples: SampleMaker
     side_of: SidePlan | None = None
 
     def __getitem__(self, number: int) -> Batch | _Failure:
         try:
-            samples = [self._sample(*one) for one in self.plan(number)]
+            unreadable: list[str] = []
+            samples = [self.samples(one, unreadable) for one in self.samples.plan(number)]
             if self.side_of is not None:
                 samples = [_to_side(sample, self.side_of(number)) for sample in samples]
-            batch = collate(samples)
+            batch = replace(collate(samples), unreadable=tuple(unreadable))
             return batch if get_worker_info() is None else _in_shared_memory(batch)
         except FacezooError as error:
             return _Failure(error)
-
-    def _sample(self, index: int, generator: np.random.Generator) -> Sample:
-        sample = check_sample(self.dataset[index])
-        for transform in self.transforms:
-            sample = transform(sample, generator)
-        return sample
 
 
 def _in_shared_memory(batch: Batch) -> Batch:
@@ -239,10 +238,15 @@ def _iterate(
         multiprocessing_context=start_method if workers else None,
         generator=torch.Generator(),  # its own, or it would draw from the global one
     )
+    named: set[str] = set()
     try:
         for item in loader:
             if isinstance(item, _Failure):
                 raise item.error
+            for reason in dict.fromkeys(item.unreadable):
+                if reason not in named:
+                    named.add(reason)
+                    logger.warning("%s The next image takes its place.", reason)
             yield item
     except RuntimeError as error:
         failure = worker_failure(error)

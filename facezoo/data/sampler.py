@@ -6,8 +6,9 @@ state that matters, so that a run may go on at any position and any worker or pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from facezoo.config_schema import check_multi_scale
 from facezoo.errors import ConfigError
 
-_ORDER, _SAMPLE, _EVALUATED, _SIDE = range(4)
+_ORDER, _SAMPLE, _EVALUATED, _SIDE, _PARTNER, _EVALUATED_PARTNER = range(6)
 """The kinds of random streams under one seed; a number that changed would change every run."""
 
 
@@ -57,10 +58,35 @@ def sample_generator(seed: int, position: int) -> np.random.Generator:
     return _generator(seed, _SAMPLE, position)
 
 
-def _generator(seed: int, kind: int, number: int) -> np.random.Generator:
+def _generator(seed: int, kind: int, *numbers: int) -> np.random.Generator:
     return np.random.Generator(
-        np.random.Philox(np.random.SeedSequence(seed, spawn_key=(kind, number)))
+        np.random.Philox(np.random.SeedSequence(seed, spawn_key=(kind, *numbers)))
     )
+
+
+class Plan(Protocol):
+    """What is read at which position, and all that is random about it."""
+
+    def __call__(self, number: int, /) -> range:
+        """Returns the positions of a batch."""
+
+    def epoch(self, position: int) -> int:
+        """Returns the pass over the data that a position lies in, from 0."""
+
+    def indices(self, position: int) -> Iterator[int]:
+        """Gives the index of the sample at a position, then those of samples to take its place."""
+
+    def generator(self, position: int) -> np.random.Generator:
+        """Returns the generator of all that is random about the sample at a position."""
+
+    def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
+        """Returns the generator of a partner of the sample at a position.
+
+        Args:
+            position: of the sample.
+            path: the number of the transform that wants the partner and the partner's among those
+                that it wants; behind these, the same of a partner of that partner, and so on.
+        """
 
 
 @dataclass(frozen=True)
@@ -94,21 +120,35 @@ class TrainPlan:
                 "step's batch."
             )
 
-    def __call__(self, step: int) -> list[tuple[int, np.random.Generator]]:
-        """Returns index and generator of each sample that this process takes of a step."""
+    def __call__(self, step: int) -> range:
+        """Returns the positions of the samples that this process takes of a step."""
         size = self.batch_size // self.share.world_size
         first = step * self.batch_size + self.share.rank * size
-        return [
-            (self._index(position), sample_generator(self.seed, position))
-            for position in range(first, first + size)
-        ]
+        return range(first, first + size)
 
-    def _index(self, position: int) -> int:
+    def epoch(self, position: int) -> int:
+        """Returns how many epochs end before a position."""
+        return position // self.length
+
+    def indices(self, position: int) -> Iterator[int]:
+        """Gives the index at a position and the others of its epoch, in its order, then its start.
+
+        Each index of the data set comes once.
+        """
         epoch, place = divmod(position, self.length)
         if epoch not in self._orders:
             self._orders.clear()  # one epoch's order is enough to remember
             self._orders[epoch] = epoch_order(self.seed, epoch, self.length)
-        return int(self._orders[epoch][place])
+        order = self._orders[epoch]
+        return (int(order[(place + ahead) % self.length]) for ahead in range(self.length))
+
+    def generator(self, position: int) -> np.random.Generator:
+        """Returns the generator of the sample at a position."""
+        return sample_generator(self.seed, position)
+
+    def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
+        """Returns the generator of a partner of the sample at a position (see ``Plan``)."""
+        return _generator(self.seed, _PARTNER, position, *path)
 
 
 @dataclass(frozen=True)
@@ -156,13 +196,23 @@ class ValPlan:
         batches = -(-self.length // self.batch_size)
         return len(range(self.share.rank, batches, self.share.world_size))
 
-    def __call__(self, number: int) -> list[tuple[int, np.random.Generator]]:
-        """Returns index and generator of each sample of this process's batch of a number.
-
-        The generators never change.
-        """
+    def __call__(self, number: int) -> range:
+        """Returns the positions, which are indices, of this process's batch of a number."""
         first = (self.share.rank + number * self.share.world_size) * self.batch_size
-        return [
-            (index, _generator(0, _EVALUATED, index))
-            for index in range(first, min(first + self.batch_size, self.length))
-        ]
+        return range(first, min(first + self.batch_size, self.length))
+
+    def epoch(self, position: int) -> int:
+        """Returns 0, whichever the position."""
+        return 0
+
+    def indices(self, position: int) -> Iterator[int]:
+        """Gives the one index that belongs to a position: nothing takes its place."""
+        return iter((position,))
+
+    def generator(self, position: int) -> np.random.Generator:
+        """Returns the generator of the sample at a position, which never changes."""
+        return _generator(0, _EVALUATED, position)
+
+    def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
+        """Returns the generator of a partner of the sample at a position (see ``Plan``)."""
+        return _generator(0, _EVALUATED_PARTNER, position, *path)

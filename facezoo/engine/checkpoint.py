@@ -130,7 +130,7 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     trainer.pending = [(event, name) for event, name in state["pending"] if name in trainer.hooks]
     trainer.window.load_state_dict(state["window"])
     if not distributed.is_main():  # the counts of all ranks are in rank 0's
-        trainer.window.dropped = 0
+        trainer.window.dropped = trainer.window.unreadable = 0
     if trainer.window.bad_steps > trainer.settings.max_skipped:
         raise ConfigError(
             f"The run has left out {trainer.window.bad_steps} steps already; train.max_skipped is "
@@ -201,7 +201,10 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "optimizer": trainer.optimizer.state_dict(),
         "scaler": trainer.scaler.state_dict(),
         "window": trainer.window.state_dict()
-        | {"dropped": sum(distributed.gather(trainer.window.dropped))},
+        | {
+            "dropped": sum(distributed.gather(trainer.window.dropped)),
+            "unreadable": sum(distributed.gather(trainer.window.unreadable)),
+        },
         "hooks": {name: hook.state_dict() for name, hook in trainer.hooks.items()},
         "generators": distributed.gather(generators()),
         "config": trainer.config.data,

@@ -22,6 +22,7 @@ from facezoo.engine.validation import judge
 from facezoo.errors import ConfigError
 from facezoo.evaluation import CocoAP, OperatingPoint, RecallBySize, WiderFaceAP
 from facezoo.evaluation.base import Evaluator
+from facezoo.evaluation.report import slice_evaluators
 from facezoo.inference.detector import Detector
 from facezoo.inference.device import choose_device
 from facezoo.inference.limits import BATCH_SIZE
@@ -42,6 +43,7 @@ def evaluate(
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
     allow_imports: bool = False,
+    slices: bool = False,
 ) -> dict[str, Any]:
     """Finds the faces of a data set with a model and judges them.
 
@@ -61,6 +63,8 @@ def evaluate(
         device: ``auto`` or a device of torch; a model that is built already stays where it is.
         batch_size: the most photographs that are predicted together; see ``Detector``.
         allow_imports: whether the config of a checkpoint may import plug-ins.
+        slices: whether to add recall by what makes faces hard, landmark error, calibration and
+            duplicates: the evaluators of ``facezoo.evaluation.report.slice_evaluators``.
 
     Returns:
         The numbers by name, and with them what they depend on, such as ``protocol``.
@@ -91,7 +95,7 @@ def evaluate(
         nms_thresh=section.get("nms_thresh"),
         batch_size=batch_size,
     )
-    evaluators = with_truth(_evaluators(config), truth, root, dataset)
+    evaluators = with_truth(_evaluators(config, slices), truth, root, dataset)
     image_ids = [dataset.image_id(i) for i in range(len(dataset))]
     for evaluator in evaluators:
         evaluator.check(image_ids)
@@ -119,11 +123,16 @@ def _open(
     return WiderFace(place, "val"), place
 
 
-def _evaluators(config: Config | None) -> list[Evaluator]:
-    """Returns the config's evaluators, or each kind there is."""
+def _evaluators(config: Config | None, slices: bool) -> list[Evaluator]:
+    """Returns the config's evaluators or the usual ones, with ``slices`` those that it lacks."""
     if config is not None and config.get("evaluation.evaluators"):
-        return build_evaluators(config)
-    return [WiderFaceAP(), CocoAP(), OperatingPoint(), RecallBySize()]
+        evaluators = build_evaluators(config)
+    else:
+        evaluators = [WiderFaceAP(), CocoAP(), OperatingPoint(), RecallBySize()]
+    if slices:
+        present = {type(evaluator) for evaluator in evaluators}
+        evaluators += [one for one in slice_evaluators() if type(one) not in present]
+    return evaluators
 
 
 def _watched(batches: Iterable[list[int]]) -> Iterable[list[int]]:

@@ -82,6 +82,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
             pin_memory=device.type == "cuda",
             share=distributed.share(),
             sides=data.get("multi_scale"),
+            on_unreadable=data.get("on_unreadable", "stop"),
         )
 
     trainer = Trainer(

@@ -6,7 +6,7 @@ import functools
 
 from rich.console import Console
 
-COUNTS = ("_faces", "/max_dets")
+COUNTS = ("_faces", "_predictions", "/predictions", "/max_dets")
 """Ends of the names of metrics that count something."""
 
 

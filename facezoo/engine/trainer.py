@@ -289,7 +289,7 @@ class Trainer:
             if needs_memory(error):
                 raise OutOfMemoryError(self.step + 1, batch, self.device) from error
             raise
-        self.window.add(self.step + 1, batch.ids, losses, bad, batch.dropped)
+        self.window.add(self.step + 1, batch.ids, losses, bad, batch.dropped, len(batch.unreadable))
         if self.device.type == "cpu":  # nothing to wait for, so look at once
             self.check_finite()
         self.step += 1
@@ -325,6 +325,7 @@ class Trainer:
 
     def _publish_window(self) -> None:
         self.window.dropped = sum(distributed.gather(self.window.dropped))
+        self.window.unreadable = sum(distributed.gather(self.window.unreadable))
         metrics = self.window.close(self.batch_size)
         if self.scaler.is_enabled():
             metrics["train/scale"] = self.scaler.get_scale()

@@ -45,6 +45,7 @@ class Window:
         self.steps: list[int] = []
         self.ids: list[tuple[str, ...]] = []
         self.dropped = 0
+        self.unreadable = 0
         self.start()
 
     @property
@@ -65,6 +66,7 @@ class Window:
         losses: Mapping[str, Tensor],
         bad: Tensor,
         dropped: int = 0,
+        unreadable: int = 0,
     ) -> None:
         """Takes a step.
 
@@ -74,6 +76,7 @@ class Window:
             losses: its terms, scalars.
             bad: scalar, bool: a term or the norm of the gradients is not finite.
             dropped: faces that transforms dropped from its images.
+            unreadable: images that could not be read, and whose places others took.
         """
         self.names = list(losses)
         row = torch.stack(list(losses.values())).float()
@@ -85,6 +88,7 @@ class Window:
         self.steps.append(step)
         self.ids.append(ids)
         self.dropped += dropped
+        self.unreadable += unreadable
         self.timed_steps += 1
 
     def close(self, batch_size: int) -> dict[str, float]:
@@ -107,7 +111,9 @@ class Window:
         metrics["time/images_per_second"] = self.timed_steps * batch_size / seconds
         metrics["time/data_share"] = self.data_seconds / seconds
         metrics["data/dropped_faces"] = float(self.dropped)
-        self.rows, self.bad, self.steps, self.ids, self.dropped = [], [], [], [], 0
+        metrics["data/unreadable_images"] = float(self.unreadable)
+        self.rows, self.bad, self.steps, self.ids = [], [], [], []
+        self.dropped = self.unreadable = 0
         return metrics
 
     def check_finite(self) -> None:
@@ -147,6 +153,7 @@ class Window:
             "steps": self.steps,
             "ids": self.ids,
             "dropped": self.dropped,
+            "unreadable": self.unreadable,
             "skipped": self.skipped,
         }
 
@@ -156,3 +163,4 @@ class Window:
         self.bad, self.skipped = list(state["bad"]), state["skipped"]
         self.steps, self.ids = list(state["steps"]), list(state["ids"])
         self.dropped = state["dropped"]
+        self.unreadable = state.get("unreadable", 0)  # unknown to earlier checkpoints

@@ -30,18 +30,39 @@ class Matches:
     Attributes:
         images: images in the set.
         scores: P, float32, as predicted.
-        hit: P, bool; the prediction found a face.
+        boxes: P x 4, float32, as predicted.
+        taken: P, intp, the face that the prediction found, -1 for none.
         absorbed: P, bool; it lies on an ignored face and counts for nothing.
-        heights: F, float64, pixels, of the annotated faces.
+        image_of_prediction: P, intp, counted through the set.
+        face_boxes: F x 4, float64, of the annotated faces.
         found_at: F, float32, score of the prediction that found the face, ``MISSED`` where none.
+        image_of_face: F, intp, counted through the set.
     """
 
     images: int
     scores: NDArray[np.float32]
-    hit: NDArray[np.bool_]
+    boxes: NDArray[np.float32]
+    taken: NDArray[np.intp]
     absorbed: NDArray[np.bool_]
-    heights: NDArray[np.float64]
+    image_of_prediction: NDArray[np.intp]
+    face_boxes: NDArray[np.float64]
     found_at: NDArray[np.float32]
+    image_of_face: NDArray[np.intp]
+
+    @property
+    def hit(self) -> NDArray[np.bool_]:
+        """P; the prediction found a face."""
+        return self.taken >= 0
+
+    @property
+    def false_alarm(self) -> NDArray[np.bool_]:
+        """P; the prediction found no face and is not absorbed."""
+        return ~self.hit & ~self.absorbed
+
+    @property
+    def heights(self) -> NDArray[np.float64]:
+        """F, pixels, of the annotated faces."""
+        return self.face_boxes[:, 3] - self.face_boxes[:, 1]
 
 
 def match_set(predictions: Mapping[str, Faces], truth: Mapping[str, Truth], iou: float) -> Matches:
@@ -54,25 +75,32 @@ def match_set(predictions: Mapping[str, Faces], truth: Mapping[str, Truth], iou:
         truth: by image id.
         iou: least intersection over union of a hit, half-open boxes.
     """
-    scores, hits, absorbed, heights, found_at = [], [], [], [], []
-    for image_id, annotated in truth.items():
-        faces = predictions.get(image_id, NO_FACES)
-        ignore = annotated.ignore | ~has_area(annotated.boxes)
-        taken, excused = match_image(faces, annotated.boxes, ignore, iou)
-        found = np.full(len(ignore), MISSED, dtype=np.float32)
-        found[taken[taken >= 0]] = faces.scores[taken >= 0]
-        scores.append(faces.scores)
-        hits.append(taken >= 0)
+    found = [predictions.get(image_id, NO_FACES) for image_id in truth]
+    taken, absorbed, face_boxes = [], [], []
+    first_face = 0
+    for faces, annotated in zip(found, truth.values(), strict=True):
+        counted = is_counted(annotated)
+        rows, excused = match_image(faces, annotated.boxes, ~counted, iou)
+        in_set = np.append(first_face + np.cumsum(counted) - 1, -1)  # row -1 stays -1
+        taken.append(in_set[rows])
         absorbed.append(excused)
-        heights.append((annotated.boxes[:, 3] - annotated.boxes[:, 1])[~ignore])
-        found_at.append(found[~ignore])
+        face_boxes.append(annotated.boxes[counted])
+        first_face += len(face_boxes[-1])
+    scores = _joined([faces.scores for faces in found], np.float32)
+    took = _joined(taken, np.intp)
+    found_at = np.full(first_face, MISSED, dtype=np.float32)
+    found_at[took[took >= 0]] = scores[took >= 0]
+    numbers = np.arange(len(truth))
     return Matches(
         images=len(truth),
-        scores=_joined(scores, np.float32),
-        hit=_joined(hits, np.bool_),
+        scores=scores,
+        boxes=_joined([np.zeros((0, 4)), *(faces.boxes for faces in found)], np.float32),
+        taken=took,
         absorbed=_joined(absorbed, np.bool_),
-        heights=_joined(heights, np.float64),
-        found_at=_joined(found_at, np.float32),
+        image_of_prediction=np.repeat(numbers, _lengths(taken)),
+        face_boxes=_joined([np.zeros((0, 4)), *face_boxes], np.float64),
+        found_at=found_at,
+        image_of_face=np.repeat(numbers, _lengths(face_boxes)),
     )
 
 
@@ -112,6 +140,11 @@ def match_image(
     return taken, on_ignored & (taken < 0)
 
 
+def is_counted(annotated: Truth) -> NDArray[np.bool_]:
+    """Returns which faces of an image can be hits and misses: those not ignored and with area."""
+    return ~annotated.ignore & has_area(annotated.boxes)
+
+
 def has_area(boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Returns which of n x 4 boxes are wider and higher than nothing."""
     return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
@@ -137,5 +170,9 @@ def _candidates(
     return np.concatenate(turns), np.concatenate(places), np.concatenate(ious)
 
 
+def _lengths(parts: list[NDArray]) -> NDArray[np.intp]:
+    return np.array([len(part) for part in parts], dtype=np.intp)
+
+
 def _joined(parts: list[NDArray], dtype: type) -> NDArray:
-    return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype, copy=False)
+    return np.concatenate(parts or [np.zeros(0)]).astype(dtype, copy=False)

@@ -46,7 +46,7 @@ class OperatingPoint(Evaluator):
         hits = int((matches.hit & shown).sum())
         judged = int((~matches.absorbed & shown).sum())
         faces = len(matches.heights)
-        threshold, best_f1 = _best(matches)
+        threshold, best_f1 = best_threshold(matches)
         metrics = {
             "precision": hits / max(1, judged),
             "recall": hits / max(1, faces),
@@ -58,7 +58,7 @@ class OperatingPoint(Evaluator):
         return Result({f"operating_point/{name}": value for name, value in metrics.items()})
 
 
-def _best(matches: Matches) -> tuple[float | None, float]:
+def best_threshold(matches: Matches) -> tuple[float | None, float]:
     """Returns the score from which on F1 is best, and that F1; None where no face is found."""
     if not matches.hit.any():
         return None, 0.0

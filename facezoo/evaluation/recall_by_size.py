@@ -40,11 +40,7 @@ class RecallBySize(Evaluator):
         iou: float = 0.5,
         score_thresh: float = 0.0,
     ) -> None:
-        rising = all(low < high for low, high in pairwise(edges))
-        if not edges or edges[0] != 0 or not rising:
-            raise ConfigError(
-                f"RecallBySize takes edges that rise from 0, such as [0, 8, 16], not {edges}."
-            )
+        check_edges("RecallBySize", edges)
         check_share("RecallBySize", "iou", iou)
         check_share("RecallBySize", "score_thresh", score_thresh)
         self.edges = tuple(edges)
@@ -58,10 +54,23 @@ class RecallBySize(Evaluator):
         buckets = np.searchsorted(self.edges, matches.heights, side="right") - 1
         faces = np.bincount(buckets, minlength=len(self.edges))
         hits = np.bincount(buckets[found], minlength=len(self.edges))
-        names = [f"{low}-{high}" for low, high in pairwise(self.edges)] + [f"{self.edges[-1]}+"]
         metrics: dict[str, float] = {}
-        for name, count, hit in zip(names, faces.tolist(), hits.tolist(), strict=True):
+        for name, count, hit in zip(
+            bucket_names(self.edges), faces.tolist(), hits.tolist(), strict=True
+        ):
             if count:
                 metrics[f"recall_by_size/{name}"] = hit / count
             metrics[f"recall_by_size/{name}_faces"] = float(count)
         return Result(metrics)
+
+
+def bucket_names(edges: Sequence[int]) -> list[str]:
+    """Returns ``0-8``, ``8-16`` ... ``128+`` for the lower ends of some buckets."""
+    return [f"{low}-{high}" for low, high in pairwise(edges)] + [f"{edges[-1]}+"]
+
+
+def check_edges(owner: str, edges: Sequence[int]) -> None:
+    """Raises ConfigError unless the lower ends of some buckets rise from 0."""
+    rising = all(low < high for low, high in pairwise(edges))
+    if not edges or edges[0] != 0 or not rising:
+        raise ConfigError(f"{owner} takes edges that rise from 0, such as [0, 8, 16], not {edges}.")

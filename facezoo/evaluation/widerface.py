@@ -23,6 +23,7 @@ from facezoo.evaluation.official_truth import (
     read_official_truth,
 )
 from facezoo.evaluation.overlaps import iou_blocks
+from facezoo.evaluation.tallies import Tally, ThresholdTally
 from facezoo.registry import EVALUATORS
 from facezoo.structures import Faces, Truth
 
@@ -71,28 +72,50 @@ class WiderFaceAP(Evaluator):
 
     def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
         """Returns the numbers of a set; see ``Evaluator``."""
-        if self.truth is None:
-            name = "widerface_by_size"
-            boxes = {image_id: annotated.boxes for image_id, annotated in truth.items()}
-            counted = {
-                subset: [_counted_by_size(annotated, height) for annotated in truth.values()]
-                for subset, height in LEAST_HEIGHT.items()
-            }
-        else:
-            name = "widerface"
-            self.check(truth)
-            boxes = {image_id: self.official.boxes[image_id] for image_id in truth}
-            counted = {
-                subset: [of_image[image_id] for image_id in truth]
-                for subset, of_image in self.official.counted.items()
-            }
+        boxes, counted = self._subsets(truth)
         proposals = _propose(predictions, boxes)
         curves = {
-            f"{name}/{subset}": _curve(proposals, _joined(flags, np.bool_))
-            for subset, flags in counted.items()
+            name: _curve(proposals, _joined(flags, np.bool_)) for name, flags in counted.items()
         }
         metrics = {name: curve.average_precision() for name, curve in curves.items()}
         return Result(metrics, curves)
+
+    def tallies(
+        self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]
+    ) -> dict[str, Tally]:
+        """Returns the average precisions, kept apart by image.
+
+        Whatever is made of the images, scores stay normalised over the whole set.
+
+        Args:
+            predictions: by image id.
+            truth: by image id.
+        """
+        boxes, counted = self._subsets(truth)
+        proposals = _propose(predictions, boxes)
+        image_of_face = np.repeat(np.arange(len(boxes)), [len(one) for one in boxes.values()])
+        return {
+            name: _tally(proposals, _joined(flags, np.bool_), image_of_face, len(boxes))
+            for name, flags in counted.items()
+        }
+
+    def _subsets(
+        self, truth: Mapping[str, Truth]
+    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, list[NDArray[np.bool_]]]]:
+        """Returns the boxes by image, and by metric which of each image it counts."""
+        if self.truth is None:
+            boxes = {image_id: annotated.boxes for image_id, annotated in truth.items()}
+            return boxes, {
+                f"widerface_by_size/{subset}": [
+                    _counted_by_size(annotated, height) for annotated in truth.values()
+                ]
+                for subset, height in LEAST_HEIGHT.items()
+            }
+        self.check(truth)
+        return {image_id: self.official.boxes[image_id] for image_id in truth}, {
+            f"widerface/{subset}": [of_image[image_id] for image_id in truth]
+            for subset, of_image in self.official.counted.items()
+        }
 
     @cached_property
     def official(self) -> OfficialTruth:
@@ -120,10 +143,12 @@ class _Proposals:
     Attributes:
         scores: P, float64, normalised.
         face: P, the face that each lies on, counted through the whole set; -1 for none.
+        images: P, the image of each, counted through the set.
     """
 
     scores: NDArray[np.float64]
     face: NDArray[np.intp]
+    images: NDArray[np.intp]
 
 
 def _counted_by_size(annotated: Truth, height: float) -> NDArray[np.bool_]:
@@ -134,18 +159,21 @@ def _propose(
     predictions: Mapping[str, Faces], boxes: Mapping[str, NDArray[np.float64]]
 ) -> _Proposals:
     """Assigns every proposal to the face it overlaps most."""
-    scores, faces, is_judged = [], [], []
+    scores, faces, images, is_judged = [], [], [], []
     first_face = 0
-    for image_id, annotated in boxes.items():
+    for number, (image_id, annotated) in enumerate(boxes.items()):
         found = predictions.get(image_id, NO_FACES)
         scores.append(found.scores.astype(np.float64))
         faces.append(_face_below(found.boxes, annotated, first_face))
+        images.append(np.full(len(found), number))
         is_judged.append(np.full(len(found), len(annotated) > 0))
         first_face += len(annotated)
     normalised = _normalised(_joined(scores, np.float64))
     order = np.argsort(-normalised, kind="stable")
     order = order[_joined(is_judged, np.bool_)[order]]
-    return _Proposals(normalised[order], _joined(faces, np.intp)[order])
+    return _Proposals(
+        normalised[order], _joined(faces, np.intp)[order], _joined(images, np.intp)[order]
+    )
 
 
 def _face_below(
@@ -176,23 +204,50 @@ def _curve(proposals: _Proposals, is_counted: NDArray[np.bool_]) -> Curve:
         proposals: of the whole set.
         is_counted: one per face of the whole set; the subset ignores the others.
     """
-    on_face = np.flatnonzero(proposals.face >= 0)
-    counts = is_counted[proposals.face[on_face]]
-    ignored = np.zeros(len(proposals.face), dtype=np.bool_)
-    ignored[on_face[~counts]] = True
-
-    hits = on_face[counts]
-    first_hits = hits[np.unique(proposals.face[hits], return_index=True)[1]]
-    is_first_hit = np.zeros(len(proposals.face), dtype=np.int64)
-    is_first_hit[first_hits] = 1
-
-    thresholds = 1 - np.arange(1, THRESHOLDS + 1) / THRESHOLDS
-    above = np.searchsorted(-proposals.scores, -thresholds, side="right")
-    proposed = np.concatenate([[0], np.cumsum(~ignored)])[above]
+    is_proposed, is_first_hit = _outcome(proposals, is_counted)
+    above = np.searchsorted(-proposals.scores, -_thresholds(), side="right")
+    proposed = np.concatenate([[0], np.cumsum(is_proposed)])[above]
     found = np.concatenate([[0], np.cumsum(is_first_hit)])[above]
     return Curve(
         precision=found / np.maximum(1, proposed), recall=found / max(1, int(is_counted.sum()))
     )
+
+
+def _tally(
+    proposals: _Proposals,
+    is_counted: NDArray[np.bool_],
+    image_of_face: NDArray[np.intp],
+    images: int,
+) -> ThresholdTally:
+    """Returns what ``_curve`` counts, kept apart by image."""
+    is_proposed, is_first_hit = _outcome(proposals, is_counted)
+    strictest = np.searchsorted(-_thresholds(), -proposals.scores, side="left")
+    return ThresholdTally(
+        THRESHOLDS,
+        (proposals.images[is_proposed], strictest[is_proposed]),
+        (proposals.images[is_first_hit], strictest[is_first_hit]),
+        np.bincount(image_of_face[is_counted], minlength=images),
+    )
+
+
+def _outcome(
+    proposals: _Proposals, is_counted: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Returns which proposals count, and which of them are the first on a face that counts."""
+    on_face = np.flatnonzero(proposals.face >= 0)
+    counts = is_counted[proposals.face[on_face]]
+    is_proposed = np.ones(len(proposals.face), dtype=np.bool_)
+    is_proposed[on_face[~counts]] = False
+
+    hits = on_face[counts]
+    is_first_hit = np.zeros(len(proposals.face), dtype=np.bool_)
+    is_first_hit[hits[np.unique(proposals.face[hits], return_index=True)[1]]] = True
+    return is_proposed, is_first_hit
+
+
+def _thresholds() -> NDArray[np.float64]:
+    """Returns the scores from which proposals count, the strictest first."""
+    return 1 - np.arange(1, THRESHOLDS + 1) / THRESHOLDS
 
 
 def _joined(parts: list[NDArray], dtype: type) -> NDArray:

@@ -41,7 +41,7 @@ def test_everything_reaches_the_engine(
     names = tmp_path / "names.txt"
     names.write_text("0--Parade/a.jpg\n")
     words = ["--weights", "w", "--data", "d", "--truth", "t", "--list", str(names)]
-    words += ["--device", "cpu", "--batch-size", "2"]
+    words += ["--device", "cpu", "--batch-size", "2", "--slices"]
     words += ["--protocol", "vga", "--out", "o", "--json", str(tmp_path / "m.json")]
     assert main(["eval", "tiny_test", "a.b=1", *words, "c=2"]) == 0
     ((model, options),) = calls
@@ -57,6 +57,7 @@ def test_everything_reaches_the_engine(
         "device": "cpu",
         "batch_size": 2,
         "allow_imports": False,
+        "slices": True,
     }
     printed = capsys.readouterr().out
     assert "0.7101" in printed and "tiny_test, protocol vga" in printed and "images: 400" in printed
@@ -95,7 +96,7 @@ def test_a_set_that_cannot_be_judged_is_refused_before_the_work(
         def check(self, image_ids: Collection[str]) -> None:
             raise DataError(f"{len(image_ids)} images are unknown.")
 
-    monkeypatch.setattr("facezoo.engine.evaluate._evaluators", lambda config: [Strict()])
+    monkeypatch.setattr("facezoo.engine.evaluate._evaluators", lambda *_: [Strict()])
     monkeypatch.setattr("facezoo.engine.evaluate.judge", lambda *_, **__: pytest.fail("judged"))
     with pytest.raises(DataError, match="3 images are unknown"):
         evaluate(build_model("tiny_test"), data=small_set())
@@ -125,6 +126,7 @@ def test_eval_predictions_hands_over(
     monkeypatch.setattr("facezoo.evaluation.report.evaluate_predictions", evaluate_predictions)
     out = tmp_path / "m.json"
     assert main(["eval-predictions", "p", "--truth", "t", "--json", str(out)]) == 0
+    assert seen.pop("annotated") is None
     assert seen == {"directory": Path("p"), "truth": Path("t"), "names": None}
     assert "0.2500" in capsys.readouterr().out
     assert json.loads(out.read_text()) == {"widerface/hard": 0.25}

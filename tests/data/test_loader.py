@@ -115,8 +115,8 @@ def test_the_augmentation_differs_between_epochs() -> None:
 
 def test_steps_in_any_order_give_one_plan() -> None:
     forwards, backwards = TrainPlan(10, 4, 0), TrainPlan(10, 4, 0)
-    there = [[index for index, _ in forwards(step)] for step in range(9)]
-    back = [[index for index, _ in backwards(step)] for step in reversed(range(9))]
+    there = [[next(forwards.indices(at)) for at in forwards(step)] for step in range(9)]
+    back = [[next(backwards.indices(at)) for at in backwards(step)] for step in reversed(range(9))]
     assert there == back[::-1]
 
 

@@ -81,8 +81,12 @@ def test_the_share_leaves_the_order_of_one_process_alone() -> None:
     assert plan == TrainPlan(7, 4, 0, Share()) == pickle.loads(pickle.dumps(plan))  # noqa: S301
     halves = [TrainPlan(7, 4, 0, share) for share in shares(2)]
     for step in range(5):
-        draws = [(index, generator.random()) for index, generator in plan(step)]
-        assert draws == [(i, g.random()) for half in halves for i, g in half(step)]
+        places = [(next(plan.indices(at)), plan.generator(at).random()) for at in plan(step)]
+        assert places == [
+            (next(half.indices(at)), half.generator(at).random())
+            for half in halves
+            for at in half(step)
+        ]
 
 
 def test_a_batch_that_processes_cannot_share() -> None:

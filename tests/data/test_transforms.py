@@ -192,6 +192,44 @@ def test_square_crop_draws_its_choices_only() -> None:
     assert scales == {240, 480}
 
 
+SCRFD = [0.3, 0.45, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0]
+
+
+def test_square_crop_covers_the_recipe_of_scrfd() -> None:
+    sample, crop = crowd(300, size=(400, 500)), SquareCrop(64, choices=SCRFD, tries=250)
+    counts = dict.fromkeys(SCRFD, 0)
+    for seed in range(600):
+        after = crop(sample, np.random.default_rng(seed))
+        share = round(float(after.to_original[0, 0]) * 64 / 400, 6)
+        counts[share] += 1
+        left, top = after.to_original[:, 2]
+        width = height = 400 * share
+        if width > 500:  # the whole photograph is within the square
+            assert left <= 0 and left + width >= 500
+        if height > 400:
+            assert top <= 0 and top + height >= 400
+    assert min(counts.values()) > 30  # of 60 expected
+
+
+@pytest.mark.parametrize("small", ["ignore", "drop"])
+def test_square_crop_says_what_becomes_of_cut_faces(small: str) -> None:
+    sample = crowd(2000, 1)
+    crop = SquareCrop(128, (0.3, 0.5), small=small, min_visible=0.9)  # type: ignore[arg-type]
+    after = crop(sample, np.random.default_rng(1))
+    every = SquareCrop(128, (0.3, 0.5))(sample, np.random.default_rng(1))
+    inverse = np.linalg.inv(np.vstack([every.to_original, [0, 0, 1]]))[:2]
+    scale = inverse[0, 0]
+    whole = (sample.boxes[every.labels, 2:] - sample.boxes[every.labels, :2]) * scale
+    shares = (every.boxes[:, 2:] - every.boxes[:, :2]).prod(1) / whole.prod(1)
+    assert (shares < 0.9).sum() >= 5
+    if small == "ignore":
+        assert after.labels.tolist() == every.labels.tolist()
+        assert after.ignore.tolist() == (every.ignore | (shares < 0.9)).tolist()
+    else:
+        assert after.labels.tolist() == every.labels[shares >= 0.9].tolist()
+    assert len(after.boxes) + after.dropped == 2000
+
+
 @pytest.mark.parametrize("small", ["ignore", "drop"])
 def test_square_crop_says_what_becomes_of_small_faces(small: str) -> None:
     sample = replace(crowd(2, size=(100, 100)), ignore=np.zeros(2, bool))
@@ -225,6 +263,7 @@ def test_no_faces_and_a_crowd(transform: Transform, count: int) -> None:
         (lambda: SquareCrop(8, choices=[]), "choices of SquareCrop are []"),
         (lambda: SquareCrop(8, tries=0), "tries of SquareCrop are 0"),
         (lambda: SquareCrop(8, min_size=-1), "min_size of SquareCrop is -1"),
+        (lambda: SquareCrop(8, min_visible=2), "min_visible of SquareCrop is 2"),
         (lambda: SquareCrop(8, small="keep"), "small of SquareCrop is 'keep'"),  # type: ignore[arg-type]
     ],
 )

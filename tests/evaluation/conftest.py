@@ -58,6 +58,42 @@ def as_predictions() -> Callable[[Mapping[str, Truth]], dict[str, Faces]]:
     return convert
 
 
+def _plain_iou(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
+    return width * height / union if union > 0 else 0.0
+
+
+def _plain_match(faces: Faces, annotated: Truth) -> list[tuple[int, bool]]:
+    """The face that each prediction took (-1: none), and whether it was absorbed: a plain loop."""
+    taken: set[int] = set()
+    outcome: list[tuple[int, bool]] = [(-1, False)] * len(faces)
+    for p in sorted(range(len(faces)), key=lambda p: -faces.scores[p]):
+        ious = [_plain_iou(faces.boxes[p], box) for box in annotated.boxes]
+        free = [g for g in range(len(ious)) if ious[g] >= 0.5 and not annotated.ignore[g]]
+        free = [g for g in free if g not in taken]
+        if free:
+            best = max(free, key=lambda g: ious[g])
+            taken.add(best)
+            outcome[p] = (best, False)
+        else:
+            on_ignored = any(x >= 0.5 and annotated.ignore[g] for g, x in enumerate(ious))
+            outcome[p] = (-1, on_ignored)
+    return outcome
+
+
+@pytest.fixture
+def plain_iou() -> Callable[[np.ndarray, np.ndarray], float]:
+    return _plain_iou
+
+
+@pytest.fixture
+def plain_match() -> Callable[[Faces, Truth], list[tuple[int, bool]]]:
+    return _plain_match
+
+
 def _cells(items: list) -> np.ndarray:
     column = np.empty((len(items), 1), dtype=object)
     for i, item in enumerate(items):

@@ -51,6 +51,20 @@ class Annotations:
         x1, y1, x2, y2 = self.boxes.T
         return (x2 > x1) & (y2 > y1)
 
+    def truth(self, index: int) -> Truth:
+        """Returns every face of image ``index``; one without area is ignored and has no extent."""
+        rows = slice(*self.starts[index : index + 2].tolist())
+        boxes = self.boxes[rows].copy()
+        usable = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        # A negative width must not turn into an area in somebody's formula.
+        boxes[~usable, 2:] = boxes[~usable, :2]
+        return Truth(
+            boxes,
+            self.ignore[rows] | ~usable,
+            self.landmarks[rows],
+            None if self.attributes is None else self.attributes[rows],
+        )
+
 
 class AnnotatedImages(FaceDataset):
     """Photographs in a folder with annotated faces.
@@ -113,12 +127,8 @@ class AnnotatedImages(FaceDataset):
         )
 
     def truth(self, index: int) -> Truth:
-        """Returns every face of image ``index``; one without area is ignored and has no extent."""
-        rows = self._rows(index)
-        boxes, usable = self.annotations.boxes[rows].copy(), self._usable[rows]
-        # A negative width must not turn into an area in somebody's formula.
-        boxes[~usable, 2:] = boxes[~usable, :2]
-        return Truth(boxes, self.annotations.ignore[rows] | ~usable)
+        """Returns the faces of image ``index``; see ``Annotations.truth``."""
+        return self.annotations.truth(self._checked(index))
 
     def image_id(self, index: int) -> str:
         """Returns the path of image ``index`` within the folder of the images."""

@@ -51,9 +51,9 @@ class CocoFaces(AnnotatedImages):
         images, json = Path(images), Path(json)
         if not images.is_dir():
             raise DataError(f"The folder of images {images} does not exist; name another.")
-        content = _read(json)
-        face = _category(content["categories"], category, json)
-        annotations, self._sizes_hw = _collect(content, face, json)
+        content = read_coco(json)
+        face = find_category(content["categories"], category, json)
+        annotations, self._sizes_hw = collect_faces(content, face, json)
         super().__init__(images, annotations, json)
         self.counts["other_categories"] = len(content["annotations"]) - self.counts["faces"]
 
@@ -75,7 +75,7 @@ class CocoFaces(AnnotatedImages):
         return sample
 
 
-def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
+def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Returns the content of a json, whose entries have the keys that are needed."""
     try:
         content = json_module.loads(path.read_bytes())
@@ -103,7 +103,7 @@ def _has(entry: Any, key: str) -> bool:
     return not key.endswith("id") or isinstance(entry[key], int | str)
 
 
-def _category(categories: Sequence[dict[str, Any]], name: str | None, path: Path) -> Any:
+def find_category(categories: Sequence[dict[str, Any]], name: str | None, path: Path) -> Any:
     """Returns the id of the category that is a face."""
     names = [one["name"] for one in categories]
     if name is None and len(names) != 1:
@@ -118,7 +118,7 @@ def _category(categories: Sequence[dict[str, Any]], name: str | None, path: Path
     return categories[0 if name is None else names.index(name)]["id"]
 
 
-def _collect(
+def collect_faces(
     content: dict[str, list[dict[str, Any]]], face: Any, path: Path
 ) -> tuple[Annotations, NDArray[np.int32]]:
     """Returns the annotations, and the images x 2 heights and widths (zeros where not given)."""
@@ -142,8 +142,8 @@ def _collect(
                 "among the images; add the image or remove the annotation."
             )
         owners[i] = numbers[one["image_id"]]
-    boxes = _table(faces, "bbox", 4, places, path)
-    points = _table(faces, "keypoints", 3 * NUM_LANDMARKS, places, path)
+    boxes = column_table(faces, "bbox", 4, places, path)
+    points = column_table(faces, "keypoints", 3 * NUM_LANDMARKS, places, path)
     points = points.reshape(-1, NUM_LANDMARKS, 3)
     order = np.argsort(owners, kind="stable")
     annotations = Annotations(
@@ -164,7 +164,7 @@ def _size_hw(image: dict[str, Any]) -> tuple[int, int]:
     return 0, 0
 
 
-def _table(
+def column_table(
     faces: Sequence[dict[str, Any]], key: str, width: int, places: Sequence[int], path: Path
 ) -> NDArray[np.float64]:
     """Returns one row of numbers per face; zeros where it has none, as with no keypoints."""

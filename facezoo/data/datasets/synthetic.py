@@ -104,7 +104,7 @@ class SyntheticFaces(FaceDataset):
     def truth(self, index: int) -> Truth:
         """Returns the faces of image ``index``; nothing is painted."""
         _, annotation = self._plan(index)
-        return Truth(annotation.boxes.astype(np.float64), annotation.ignore)
+        return Truth(annotation.boxes.astype(np.float64), annotation.ignore, annotation.landmarks)
 
     def image_id(self, index: int) -> str:
         """Returns ``synthetic_<seed>/<index>.jpg``, in the form of WIDER FACE's ids."""

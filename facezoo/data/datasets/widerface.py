@@ -18,12 +18,13 @@ from facezoo.data.datasets.annotations import (
 )
 from facezoo.errors import DataError
 from facezoo.registry import DATASETS
-from facezoo.structures import NUM_LANDMARKS
+from facezoo.structures import NUM_LANDMARKS, Truth
 
 logger = logging.getLogger(__name__)
 
 ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
 INVALID = ATTRIBUTES.index("invalid")
+ANNOTATION = "wider_face_split/wider_face_{split}_bbx_gt.txt"
 UNKNOWN = -1.0
 ZEROS = frozenset({"0", "0.0"})
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -71,30 +72,63 @@ class WiderFace(AnnotatedImages):
     ) -> None:
         root = Path(root)
         folder = root / f"WIDER_{split}" / "images"
-        source = root / "wider_face_split" / f"wider_face_{split}_bbx_gt.txt"
-        command = f"facezoo data download widerface --root {root}"
-        advice = f"name another root, or get the data with `{command}`"
+        source = root / ANNOTATION.format(split=split)
+        advice = _advice(root)
         for wanted in (root, folder):
             if not wanted.is_dir():
                 raise DataError(f"WIDER FACE's folder {wanted} does not exist; {advice}.")
-        names, starts, table = _read_official(source, advice)
+        names, starts, table = read_official(source, advice)
         points = np.full((len(table), NUM_LANDMARKS, 2), np.nan, np.float32)
         unmatched = {}
         if landmarks is not None:
             unmatched = _add_landmarks(points, root / landmarks, names, starts, table)
-        annotations = Annotations(
-            names=names,
-            starts=starts,
-            boxes=np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], axis=1),
-            ignore=table[:, 4 + INVALID] == 1,
-            landmarks=points,
-            attributes=table[:, 4:].astype(np.int8),
-        )
-        super().__init__(folder, annotations, source)
+        super().__init__(folder, official_annotations(names, starts, table, points), source)
         self.counts |= unmatched
 
 
-def _read_official(
+def read_widerface_truth(place: Path) -> dict[str, Truth]:
+    """Reads boxes and attributes of a set without its photographs.
+
+    Args:
+        place: folder of the data set, whose validation set is taken, or an annotation file such as
+            ``wider_face_val_bbx_gt.txt``.
+
+    Returns:
+        The faces by image id, as ``WiderFace.truth`` gives them; no landmark is known.
+
+    Raises:
+        DataError: the annotation file is missing or malformed.
+    """
+    source = place / ANNOTATION.format(split="val") if place.is_dir() else place
+    names, starts, table = read_official(source, _advice(place))
+    points = np.full((len(table), NUM_LANDMARKS, 2), np.nan, np.float32)
+    annotations = official_annotations(names, starts, table, points)
+    return {name: annotations.truth(i) for i, name in enumerate(names)}
+
+
+def _advice(root: Path) -> str:
+    command = f"facezoo data download widerface --root {root}"
+    return f"name another root, or get the data with `{command}`"
+
+
+def official_annotations(
+    names: list[str],
+    starts: NDArray[np.int64],
+    table: NDArray[np.float64],
+    landmarks: NDArray[np.float32],
+) -> Annotations:
+    """Returns the content of an official file as ``Annotations``; see ``read_official``."""
+    return Annotations(
+        names=names,
+        starts=starts,
+        boxes=np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], axis=1),
+        ignore=table[:, 4 + INVALID] == 1,
+        landmarks=landmarks,
+        attributes=table[:, 4:].astype(np.int8),
+    )
+
+
+def read_official(
     path: Path, advice: str
 ) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
     """Returns names, starts (see ``Annotations``) and N x 10: x, y, width, height, attributes."""
@@ -141,7 +175,7 @@ def _add_landmarks(
     official: NDArray[np.float64],
 ) -> dict[str, int]:
     """Fills in the landmarks of a file, and returns how many rows and faces found no partner."""
-    rows, table = _read_landmarks(path, {name: i for i, name in enumerate(names)})
+    rows, table = read_landmark_rows(path, {name: i for i, name in enumerate(names)})
     images = np.repeat(np.arange(len(names)), np.diff(starts))
     faces = _numbered(np.column_stack([images, official[:, :4]]))
     labels = _numbered(np.column_stack([rows, table[:, :4]]))
@@ -172,7 +206,7 @@ def _add_landmarks(
     return unmatched
 
 
-def _read_landmarks(
+def read_landmark_rows(
     path: Path, numbers: dict[str, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Returns of each row of a ``label.txt`` the number of its image (-1: none) and its values.

@@ -1,9 +1,24 @@
 """Transforms: changes of a sample's image, faces and map, each registered in ``TRANSFORMS``."""
 
 from facezoo.data.transforms.albumentations import Albumentations
-from facezoo.data.transforms.base import Transform
+from facezoo.data.transforms.base import PartnerTransform, Transform
 from facezoo.data.transforms.flip import Flip
+from facezoo.data.transforms.hsv import HSV
 from facezoo.data.transforms.letterbox import Letterbox
+from facezoo.data.transforms.mixup import MixUp
+from facezoo.data.transforms.mosaic import Mosaic
+from facezoo.data.transforms.perspective import RandomPerspective
 from facezoo.data.transforms.square_crop import SquareCrop
 
-__all__ = ["Albumentations", "Flip", "Letterbox", "SquareCrop", "Transform"]
+__all__ = [
+    "HSV",
+    "Albumentations",
+    "Flip",
+    "Letterbox",
+    "MixUp",
+    "Mosaic",
+    "PartnerTransform",
+    "RandomPerspective",
+    "SquareCrop",
+    "Transform",
+]

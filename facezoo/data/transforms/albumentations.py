@@ -11,19 +11,22 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.flip import mirrored_order
-from facezoo.data.transforms.view import SMALLEST_SIDE, box_centres, compose, within_view
+from facezoo.data.transforms.view import (
+    PROBES,
+    SMALLEST_SIDE,
+    box_centres,
+    compose,
+    nearest_affine,
+    within_view,
+)
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.signatures import did_you_mean
 from facezoo.structures import Sample
-
-_PROBES = np.stack(np.meshgrid([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]), axis=-1).reshape(-1, 2)
-"""Points, as shares of width and height, whose movement tells the affine map of a transform."""
 
 _MIRRORING_BORDERS = (2, 3, 4)
 """OpenCV's BORDER_REFLECT, BORDER_WRAP and BORDER_REFLECT_101, which show faces a second time."""
@@ -127,7 +130,7 @@ class Albumentations(Transform):
         boxes = np.clip(sample.boxes.astype(np.float64), 0, np.tile(size, 2))
         usable = np.flatnonzero((boxes[:, 2:] - boxes[:, :2] >= SMALLEST_SIDE).all(1))
         known = np.isfinite(sample.landmarks).all(-1)
-        probes, centres = _PROBES * size, box_centres(sample.boxes)
+        probes, centres = PROBES * size, box_centres(sample.boxes)
         points = np.concatenate([probes, centres, sample.landmarks[known]])
         result = self._run(
             sample,
@@ -142,7 +145,7 @@ class Albumentations(Transform):
             )
         ends = np.cumsum([len(probes), len(centres)])
         moved_probes, moved_centres, seen = np.split(moved, ends)
-        back = _affine_fit(moved_probes, probes)
+        back = nearest_affine(moved_probes, probes)
         landmarks = np.full_like(sample.landmarks, np.nan)
         landmarks[known] = seen
         if np.linalg.det(back[:, :2]) < 0:
@@ -158,13 +161,6 @@ class Albumentations(Transform):
         ).select(order)
         changed = replace(changed, boxes=kept[:, :4].astype(np.float32))
         return within_view(changed, moved_centres[order])
-
-
-def _affine_fit(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the 2 x 3 affine map that brings points nearest to others, exact where one does."""
-    ones = np.ones((len(start), 1))
-    solution = np.linalg.lstsq(np.hstack([start, ones]), end, rcond=None)[0]
-    return np.asarray(solution.T, np.float64)
 
 
 def _library() -> ModuleType:

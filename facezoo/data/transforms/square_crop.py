@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.checks import check_colour, check_size
-from facezoo.data.transforms.view import MEAN_COLOUR, box_centres, rescaled, within_view
+from facezoo.data.transforms.limits import FaceLimits, Small
+from facezoo.data.transforms.view import MEAN_COLOUR, box_centres, rescaled
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
@@ -36,6 +34,8 @@ class SquareCrop(Transform):
             is ``small``; 0 for none.
         small: what happens to a small face: it is set to ignore, or dropped and counted.
         value: colour of the padding, RGB.
+        min_visible: a face of whose box the border leaves a smaller share of the area counts as
+            small too; 0 for none.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -48,8 +48,9 @@ class SquareCrop(Transform):
         choices: list[float] | None = None,
         tries: int = 50,
         min_size: float = 0.0,
-        small: Literal["ignore", "drop"] = "ignore",
+        small: Small = "ignore",
         value: tuple[int, int, int] = MEAN_COLOUR,
+        min_visible: float = 0.0,
     ) -> None:
         check_size(size, "SquareCrop")
         check_colour(value, "SquareCrop")
@@ -64,16 +65,11 @@ class SquareCrop(Transform):
             )
         if tries < 1:
             raise ConfigError(f"tries of SquareCrop are {tries}; give at least 1.")
-        if min_size < 0:
-            raise ConfigError(f"min_size of SquareCrop is {min_size}; give 0 or more pixels.")
-        if small not in ("ignore", "drop"):
-            raise ConfigError(f"small of SquareCrop is {small!r}; give 'ignore' or 'drop'.")
         self.size = size
         self.ratios = ratios
         self.choices = choices
         self.tries = tries
-        self.min_size = min_size
-        self.small = small
+        self.limits = FaceLimits("SquareCrop", min_size, min_visible, small)
         self.value = value
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
@@ -85,16 +81,7 @@ class SquareCrop(Transform):
         moved = rescaled(
             sample, np.asarray(image, np.uint8), (scale, scale), (-left * scale, -top * scale)
         )
-        taught = self._without_small(moved)
-        return within_view(taught, box_centres(taught.boxes))
-
-    def _without_small(self, sample: Sample) -> Sample:
-        """Returns the sample with its small faces ignored or dropped."""
-        small = (sample.boxes[:, 2:] - sample.boxes[:, :2]).min(1, initial=np.inf) < self.min_size
-        if self.small == "ignore":
-            return replace(sample, ignore=sample.ignore | small)
-        dropped = sample.dropped + int(np.count_nonzero(small))
-        return replace(sample, dropped=dropped).select(~small)
+        return self.limits.within_view(moved)
 
     def _draw(self, sample: Sample, generator: np.random.Generator) -> tuple[int, int, int]:
         """Returns left, top and side of a square, in pixels of the sample."""

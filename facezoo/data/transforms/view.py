@@ -19,6 +19,9 @@ from facezoo.structures import Sample
 MEAN_COLOUR = (124, 116, 104)
 """The mean of ImageNet's photographs, RGB: what padding shows, and a normalised zero."""
 
+PROBES = np.stack(np.meshgrid([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]), axis=-1).reshape(-1, 2)
+"""Points, as shares of width and height, whose movement tells the affine map of a transform."""
+
 SMALLEST_SIDE = 0.01
 """A box narrower or lower than this, in pixels, is without area."""
 
@@ -39,6 +42,13 @@ def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[n
     linear = outer[:, :2] @ inner
     linear[:, 2] += outer[:, 2]
     return linear
+
+
+def nearest_affine(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the 2 x 3 affine map that brings points nearest to others, exact where one does."""
+    ones = np.ones((len(start), 1))
+    solution = np.linalg.lstsq(np.hstack([start, ones]), end, rcond=None)[0]
+    return np.asarray(solution.T, np.float64)
 
 
 def rescaled(

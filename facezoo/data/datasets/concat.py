@@ -1,0 +1,125 @@
+"""``Concat``: several data sets as one."""
+
+from __future__ import annotations
+
+import math
+from operator import index as as_index
+
+import numpy as np
+
+from facezoo.data.datasets.base import FaceDataset
+from facezoo.errors import ConfigError, DataError
+from facezoo.registry import DATASETS
+from facezoo.structures import Sample, Truth
+
+
+@DATASETS.register
+class Concat(FaceDataset):
+    """Several data sets, one after another, each as often as its weight says.
+
+    Without weights each image is there once. With weights w (of sum W) and n images per data set,
+    the length is ``L = max(n W / w)`` and each data set has ``ceil(L w / W)`` places, so that every
+    image of every data set comes at least once in an epoch. The images of a data set that has more
+    places than images repeat evenly: image ``floor(i n / places)`` stands at its place i, and no
+    image comes more than once more often than another of its data set.
+
+    Ids are those of the data sets, as evaluators know them; two that share an id cannot be joined.
+    An image that repeats has its one id at each of its places, so that weights are for training.
+
+    Args:
+        datasets: with equal numbers of landmarks per face.
+        weights: one above 0 for each data set: their shares of an epoch, in any unit; None joins
+            them as they are.
+
+    Raises:
+        ConfigError: there is no data set, or weights do not fit.
+        DataError: numbers of landmarks differ, two data sets share an id, or a weighted one is
+            empty.
+    """
+
+    def __init__(self, datasets: list[FaceDataset], weights: list[float] | None = None) -> None:
+        if not datasets:
+            raise ConfigError("datasets of Concat is empty; give at least one data set.")
+        if weights is not None:
+            _check_weights(weights, datasets)
+        _check_landmarks(datasets)
+        _check_ids(datasets)
+        self.datasets = datasets
+        self.num_landmarks = datasets[0].num_landmarks
+        lengths = [len(one) for one in datasets]
+        self._ends = np.cumsum(lengths if weights is None else _places(lengths, weights))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        """Returns the image at place ``index``."""
+        dataset, number = self._find(index)
+        return dataset[number]
+
+    def truth(self, index: int) -> Truth:
+        """Returns its faces, without reading it."""
+        dataset, number = self._find(index)
+        return dataset.truth(number)
+
+    def image_id(self, index: int) -> str:
+        """Returns its id in its own data set."""
+        dataset, number = self._find(index)
+        return dataset.image_id(number)
+
+    def _find(self, index: int) -> tuple[FaceDataset, int]:
+        """Returns the data set of a place, and the number of the image in it."""
+        place = as_index(index)
+        if not 0 <= place < len(self):
+            raise IndexError(f"image {place} of {len(self)}")
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        start = int(self._ends[which - 1]) if which else 0
+        places, images = int(self._ends[which]) - start, len(self.datasets[which])
+        return self.datasets[which], (place - start) * images // places
+
+
+def _places(lengths: list[int], weights: list[float]) -> list[int]:
+    """Returns how many places each data set has."""
+    per_weight = max(length / weight for length, weight in zip(lengths, weights, strict=True))
+    # Rounding must not give the data set that sets the length one place more than it has images.
+    return [
+        max(length, math.ceil(round(per_weight * weight, 6)))
+        for length, weight in zip(lengths, weights, strict=True)
+    ]
+
+
+def _check_weights(weights: list[float], datasets: list[FaceDataset]) -> None:
+    if len(weights) != len(datasets) or not all(0 < one < math.inf for one in weights):
+        raise ConfigError(
+            f"weights of Concat are {weights}; give {len(datasets)} numbers above 0, one for each "
+            "data set, or null."
+        )
+    empty = next((number for number, one in enumerate(datasets) if not len(one)), None)
+    if empty is not None:
+        raise DataError(
+            f"Data set {empty} of Concat has no images, so that no weight gives it a share; check "
+            "its root and split, or leave it out."
+        )
+
+
+def _check_landmarks(datasets: list[FaceDataset]) -> None:
+    numbers = [one.num_landmarks for one in datasets]
+    if len(set(numbers)) > 1:
+        raise DataError(
+            f"The data sets of Concat have {numbers} landmarks per face; join only data sets that "
+            "agree."
+        )
+
+
+def _check_ids(datasets: list[FaceDataset]) -> None:
+    owners: dict[str, int] = {}
+    for number, dataset in enumerate(datasets):
+        ids = {dataset.image_id(index) for index in range(len(dataset))}
+        shared = min(ids & owners.keys(), default=None)
+        if shared is not None:
+            raise DataError(
+                f"Data sets {owners[shared]} and {number} of Concat both have an image {shared!r}; "
+                "give one of them other names of images, or take one data set with a higher "
+                "weight."
+            )
+        owners |= dict.fromkeys(ids, number)

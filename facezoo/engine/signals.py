@@ -61,7 +61,9 @@ class Signals:
         now = time.monotonic()
         if self.received is None:
             self.received, self._since = signal.Signals(number).name, now
-            words = f"\n{self.received}: finishing the step and saving it; once more ends at once.\n"
+            words = (
+                f"\n{self.received}: finishing the step and saving it; once more ends at once.\n"
+            )
             os.write(2, words.encode())  # a logger may be in the middle of a line
         elif now - self._since > SAME_SECONDS:
             terminal().show_cursor(True)

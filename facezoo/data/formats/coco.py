@@ -118,7 +118,7 @@ def _whole(numbers: NDArray[np.float64]) -> list[float]:
 
 
 def _places_in_order(content: dict[str, list[dict[str, Any]]], face: Any) -> list[int]:
-    """Returns the places of the faces in the order of ``collect_faces``: by image, then as they come."""
+    """Returns the places of the faces in the order of ``collect_faces``: by image, as they come."""
     numbers = {image["id"]: number for number, image in enumerate(content["images"])}
     annotations = content["annotations"]
     places = [i for i, one in enumerate(annotations) if one["category_id"] == face]

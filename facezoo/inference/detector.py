@@ -27,6 +27,7 @@ from facezoo.inference.device import choose_device
 from facezoo.inference.limits import BATCH_SIZE, MAX_PIXELS
 from facezoo.inference.loading import load_model
 from facezoo.inference.protocols import Protocol, parse_protocol
+from facezoo.inference.voting import unmirrored, vote
 from facezoo.models.detector import FaceDetector
 from facezoo.structures import Faces
 from facezoo.zoo.catalogue import DEFAULT_MODEL
@@ -37,7 +38,7 @@ NMS_THRESH = 0.4
 
 
 class Detector:
-    """Finds faces in photographs with one model, at one scale.
+    """Finds faces in photographs with one model, at one scale or in several views.
 
     Args:
         model: a ``FaceDetector``, which is used as it is; or what ``load_model`` takes: a name in
@@ -125,6 +126,7 @@ class Detector:
         described: dict[str, Any] = {
             "protocol": self.protocol.name(),
             "resize": "none" if self.protocol.rule == "original" else "bilinear",
+            **self._describe_joining(),
             "padding": f"RGB {self._pad_rgb()} right and below, to a multiple of "
             f"{self.model.stride} px",
             "score_thresh": self.score_thresh,
@@ -134,12 +136,33 @@ class Detector:
             described = {"model": self.name, "weights": str(self.weights), **described}
         return described
 
+    def _describe_joining(self) -> dict[str, str]:
+        if len(self.protocol.views()) == 1:
+            return {}
+        return {"joined": f"box voting at IoU {self.nms_thresh}"}
+
     def _detect(self, images: Sequence[str | Path | NDArray[np.uint8]]) -> list[Faces]:
+        photographs = [as_rgb(image) for image in images]
+        views = [
+            self._detect_view(photographs, scale, mirrored)
+            for scale, mirrored in self.protocol.views()
+        ]
+        if len(views) == 1:
+            return views[0]
+        return [vote(found, self.nms_thresh) for found in zip(*views, strict=True)]
+
+    def _detect_view(
+        self, photographs: Sequence[NDArray[np.uint8]], scale: Protocol, mirrored: bool
+    ) -> list[Faces]:
+        """Returns the faces of each photograph at one scale, found in its mirror image or not."""
+        if mirrored:
+            faces = self._detect_view([one[:, ::-1] for one in photographs], scale, False)
+            widths = [one.shape[1] for one in photographs]
+            return [unmirrored(*pair) for pair in zip(faces, widths, strict=True)]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         scaled, maps = [], []
-        for i, image in enumerate(images):
-            photograph = as_rgb(image)
-            scaled.append(scale_image(photograph, self.protocol))
+        for i, photograph in enumerate(photographs):
+            scaled.append(scale_image(photograph, scale))
             maps.append(map_to_original(scaled[i].shape, photograph.shape))
             groups[self._padded_size_hw(scaled[i])].append(i)
         found: dict[int, Faces] = {}
@@ -150,14 +173,14 @@ class Detector:
             for place, i in enumerate(members):
                 batch[place, : scaled[i].shape[0], : scaled[i].shape[1]] = scaled[i]
             # Rows of RGB pixels seen as B x 3 x H x W are channels_last without a copy.
-            faces = self.model.predict(
+            predicted = self.model.predict(
                 torch.from_numpy(batch).permute(0, 3, 1, 2).to(device),
                 torch.from_numpy(np.stack([maps[i] for i in members])),
                 self.score_thresh,
                 self.nms_thresh,
             )
-            found.update(zip(members, faces, strict=True))
-        return [found[i] for i in range(len(images))]
+            found.update(zip(members, predicted, strict=True))
+        return [found[i] for i in range(len(photographs))]
 
     def _chunks(
         self, groups: Mapping[tuple[int, int], list[int]]

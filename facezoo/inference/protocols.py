@@ -9,9 +9,12 @@ normalisation are the model's own. Its name belongs to every number that was mea
     long:960      longer side scaled to 960
     short:800     shorter side scaled to 800
     fixed:640     scaled to 640 x 640, whatever the shape; fixed:640x480 is width x height
+    multiscale    shorter side scaled to 500, 800, 1100, 1400 and 1700, each also mirrored, and the
+                  faces of all ten joined by box voting
 
-The first three are those of the WIDER FACE literature; ``short1600`` is RetinaFace's single-scale
-test (Deng et al., CVPR 2020).
+The first three and the last are those of the WIDER FACE literature; ``short1600`` is RetinaFace's
+single-scale test (Deng et al., CVPR 2020), ``multiscale`` its other one. A mapping makes others:
+``{views: [long:640, long:1280], mirror: true}``.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any, Literal
 
 from facezoo.errors import ConfigError
 
-Rule = Literal["original", "long", "short", "fixed"]
+Rule = Literal["original", "long", "short", "fixed", "views"]
 RULES = ("long", "short", "fixed")
 
 
@@ -36,22 +39,36 @@ class Protocol:
         rule: which side is fixed.
         size_wh: width and height for ``fixed``; else that side twice; zeros for ``original``.
         longest: bound of the longer side for ``short``, or None.
+        scales: the protocols of ``views``, at each of which faces are looked for.
+        mirror: whether ``views`` also looks at the mirror image at each scale.
     """
 
     rule: Rule
     size_wh: tuple[int, int] = (0, 0)
     longest: int | None = None
+    scales: tuple[Protocol, ...] = ()
+    mirror: bool = False
+
+    def views(self) -> list[tuple[Protocol, bool]]:
+        """Returns each scale with whether it is that of the mirror image; one, but for views."""
+        sides = (False, True) if self.mirror else (False,)
+        return [(scale, side) for scale in self.scales or (self,) for side in sides]
 
     def name(self) -> str:
-        """Returns the name that stands beside a number, which ``parse_protocol`` reads back."""
+        """Returns the name that stands beside a number."""
         for name, known in NAMED.items():
             if self == known:
                 return name
+        if self.rule == "views":
+            mirrored = ", each also mirrored" if self.mirror else ""
+            return f"views {', '.join(scale.name() for scale in self.scales)}{mirrored}"
         width, height = self.size_wh
         return f"{self.rule}:{width}" if width == height else f"{self.rule}:{width}x{height}"
 
     def target_size_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Returns height and width in pixels, each at least 1, that an image is scaled to.
+
+        Not for ``views``, which has several.
 
         Args:
             size_hw: height and width of the photograph.
@@ -72,17 +89,28 @@ NAMED = {
     "original": Protocol("original"),
     "vga": Protocol("long", (640, 640)),
     "short1600": Protocol("short", (1600, 1600), longest=2150),
+    "multiscale": Protocol(
+        "views",
+        scales=tuple(Protocol("short", (side, side)) for side in (500, 800, 1100, 1400, 1700)),
+        mirror=True,
+    ),
 }
 
 
 def parse_protocol(value: str | Mapping[str, Any] | Protocol) -> Protocol:
-    """Returns the protocol that a name, ``long:960`` or ``{"long": 960}`` means.
+    """Returns the protocol that is meant.
+
+    Args:
+        value: a name, ``long:960``, ``{"long": 960}``, or ``{"views": ["long:640", "long:1280"],
+            "mirror": True}``.
 
     Raises:
         ConfigError: the name is unknown, or the size is not a positive whole number.
     """
     if isinstance(value, Protocol):
         return value
+    if isinstance(value, Mapping) and "views" in value:
+        return _views(value)
     if isinstance(value, Mapping):
         if len(value) != 1:
             raise _unknown(str(dict(value)))
@@ -96,6 +124,20 @@ def parse_protocol(value: str | Mapping[str, Any] | Protocol) -> Protocol:
     if rule not in RULES:
         raise _unknown(str(rule))
     return Protocol(rule, _size_wh(rule, size))  # type: ignore[arg-type]
+
+
+def _views(value: Mapping[str, Any]) -> Protocol:
+    scales, mirror = value["views"], value.get("mirror", False)
+    unknown = value.keys() - {"views", "mirror"}
+    if unknown or not isinstance(scales, (list, tuple)) or not scales or type(mirror) is not bool:
+        raise ConfigError(
+            f"The protocol {dict(value)} is not understood; give views a list of scales such as "
+            "[long:640, long:1280], and mirror true or false."
+        )
+    parsed = tuple(parse_protocol(scale) for scale in scales)
+    if any(scale.rule == "views" for scale in parsed):
+        raise ConfigError(f"The protocol {dict(value)} has views within views; name their scales.")
+    return Protocol("views", scales=parsed, mirror=mirror)
 
 
 def _size_wh(rule: str, size: object) -> tuple[int, int]:
@@ -119,5 +161,5 @@ def _unknown(name: str) -> ConfigError:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ConfigError(
         f"The protocol {name!r} is unknown.{hint} There are {', '.join(NAMED)}, "
-        "and long:N, short:N, fixed:N with a size in pixels."
+        "long:N, short:N, fixed:N with a size in pixels, and {views: [...], mirror: true}."
     )

@@ -233,3 +233,28 @@ def test_faces_are_shown_in_a_line() -> None:
     (faces,) = Detector(BrightSpot())([photograph(64, 64, (10, 10, 20, 20))])
     assert repr(faces) == "Faces(1, scores 1.00 to 1.00)"
     assert repr(faces.select(np.zeros(1, bool))) == "Faces(none)"
+
+
+class BrightBox(BrightSpot):
+    """The same without landmarks, which a mirror image would have to reorder."""
+
+    def _find(self, image: Tensor, to_original: Tensor) -> Faces:
+        faces = super()._find(image, to_original)
+        return Faces(faces.boxes, faces.scores)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_views_are_joined_in_pixels_of_the_photograph(mirror: bool) -> None:
+    model = BrightBox()
+    protocol = {"views": ["original", "long:640", "long:320"], "mirror": mirror}
+    detector = Detector(model, protocol=protocol)
+    boxes = [(40, 30, 120, 130), (200, 10, 300, 90)]
+    found = detector([photograph(240, 320, boxes[0]), photograph(240, 320, boxes[1])])
+    assert len(model.seen) == (6 if mirror else 3)
+    for faces, box in zip(found, boxes, strict=True):
+        assert faces.boxes.shape == (1, 4)
+        np.testing.assert_allclose(faces.boxes[0], box, atol=1.0)
+    described = detector.describe()
+    assert described["joined"] == "box voting at IoU 0.4"
+    assert described["protocol"].startswith("views original, vga, long:320")
+    assert described["protocol"].endswith("each also mirrored") is mirror

@@ -61,7 +61,7 @@ def test_a_mapping_is_the_named_protocol_it_equals() -> None:
     [
         ("vag", "'vag' is unknown. Did you mean 'vga'?"),
         ("orignal", "Did you mean 'original'?"),
-        ("medium", "There are original, vga, short1600, and long:N"),
+        ("medium", "There are original, vga, short1600, multiscale, long:N"),
         ("lnog:640", "Did you mean 'long'?"),
         ("long", "'long' is unknown"),
         ("long:wide", "has the size 'wide'"),
@@ -80,3 +80,30 @@ def test_bad_protocols(value: str | dict, sentence: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_protocol(value)
     assert sentence in str(error.value)
+
+
+def test_multiscale_is_ten_views() -> None:
+    protocol = parse_protocol("multiscale")
+    assert protocol.name() == "multiscale"
+    sides = [
+        (scale.target_size_hw((683, 1024))[0], mirrored) for scale, mirrored in protocol.views()
+    ]
+    assert sides == [(s, m) for s in (500, 800, 1100, 1400, 1700) for m in (False, True)]
+    assert parse_protocol("vga").views() == [(parse_protocol("vga"), False)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"views": []},
+        {"views": "long:640"},
+        {"views": ["long:640"], "mirror": 1},
+        {"views": ["long:640"], "flip": True},
+        {"views": ["multiscale"]},
+        {"views": ["long:x"]},
+    ],
+)
+def test_views_that_are_none(value: dict) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_protocol(value)
+    assert "\n" not in str(caught.value)

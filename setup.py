@@ -20,12 +20,13 @@ setup(
     packages=[*find_packages(include=["facezoo", "facezoo.*"]), "facezoo.model_zoo"],
     package_dir={"facezoo.model_zoo": "model_zoo"},
     package_data={
-        "facezoo": ["py.typed", "zoo/weights/*"],
+        "facezoo": ["py.typed", "zoo/weights/*", "engine/report_page.html"],
         "facezoo.model_zoo": ["*.yaml", "*.md", "_base_/*.yaml"],
     },
     install_requires=[
         "albumentations>=2.0.8,<3",
         "fvcore>=0.1.5.post20221221",
+        "jinja2>=3.1",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "omegaconf>=2.3",

@@ -9,6 +9,7 @@ from typing import Any
 
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.images import write_image
+from facezoo.engine.report_page import write_page
 from facezoo.engine.validation import Judgement, mistake_pages, predictions_page
 from facezoo.evaluation.plots import pr_curves
 from facezoo.evaluation.predictions import write_coco_predictions, write_widerface_predictions
@@ -27,6 +28,7 @@ def write_report(
         pr_curves.png, .csv precision over recall
         predictions.jpg     the first photographs with the faces found
         worst_misses.jpg, worst_false_alarms.jpg   at the threshold of the best F1
+        report.html         numbers, curves and the worst mistakes as one page
 
     Args:
         out: a folder, made where it is missing.
@@ -46,5 +48,6 @@ def write_report(
     }
     for name, picture in pages.items():
         write_image(out / f"{name}.jpg", picture, JPEG_QUALITY)
+    write_page(out / "report.html", dataset, judgement, described, out / "pr_curves.png")
     # Last, as it refuses some names; predictions.json takes them all.
     write_widerface_predictions(out / "predictions", judgement.predictions)

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import re
+import struct
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from facezoo.errors import DataError
+
+MAX_PIXELS = 256_000_000
+"""Most pixels of a photograph: 768 MB once decoded, which several worker processes can hold side by
+side. A panorama of 20,000 x 5,000 is well below. OpenCV itself takes up to 2^30 pixels, 3.2 GB, of
+which a file of some kilobytes may consist."""
+
+HEADERS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Formats that OpenCV decodes and whose headers Pillow reads, by Pillow's names. Not GIF and WebP,
+which it refuses from a lower limit of its own on."""
+
+SIGNATURE_BYTES = 16
+HEADER_FAULTS = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for damaged headers."""
 
 JPEG_START = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
@@ -29,20 +56,18 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         path: a JPEG, PNG, WebP, BMP, TIFF ...; its name may hold any character.
 
     Raises:
-        DataError: the file is missing, no picture, or broken off. A JPEG without its end counts as
-            broken off although most of it could be shown: the rest would be a grey area under
+        DataError: the file is missing, no picture, broken off, or has more than ``MAX_PIXELS`` by
+            its header, which is looked at before anything is decoded. A JPEG without its end counts
+            as broken off although most of it could be shown: the rest would be a grey area under
             annotated faces.
     """
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"The image {path} does not exist; check the path.") from error
-    except OSError as error:
+    data = _read_bytes(path)
+    height, width = stored_size_hw(data) or (0, 0)
+    if height * width > MAX_PIXELS:
         raise DataError(
-            f"The image {path} cannot be read ({error.strerror}); give a file that you may read."
-        ) from error
-    if not data:
-        raise DataError(f"The image {path} is an empty file; fetch it again.")
+            f"The image {path} has {width} x {height} pixels, more than the "
+            f"{MAX_PIXELS // 1_000_000} million that are read; scale it down or cut it into parts."
+        )
     # OpenCV finds most of these, but where zeros fill the file up it shows grey for the rest.
     if data.startswith(JPEG_START) and not data.endswith(JPEG_END) and not _has_end(data):
         raise DataError(f"The image {path} is a JPEG that is broken off; fetch it again.")
@@ -57,6 +82,38 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
             "OpenCV knows; fetch it again or convert it to JPEG or PNG."
         )
     return np.asarray(image, np.uint8)
+
+
+def stored_size_hw(data: bytes) -> tuple[int, int] | None:
+    """Returns height and width in pixels by the header of an image file; no pixel is decoded.
+
+    They are those of the pixels as stored: an EXIF orientation that lays the picture on its side is
+    not applied.
+
+    Args:
+        data: the file.
+
+    Returns:
+        None where there is no header that can be read; OpenCV may still know the format.
+    """
+    if data.startswith(b"GIF8") and len(data) >= 10:
+        width, height = struct.unpack_from("<HH", data, 6)
+        return height, width
+    if data.startswith(b"RIFF") and data[8:15] == b"WEBPVP8" and len(data) >= 30:
+        return _webp_size_hw(data)
+    Image.init()  # at its first call
+    for name in HEADERS:
+        factory, accepts = Image.OPEN.get(name, (None, None))
+        if factory is None or accepts is None or accepts(data[:SIGNATURE_BYTES]) is not True:
+            continue
+        try:
+            # Not by Image.open: it warns of pictures that are fine here, and to silence a warning
+            # changes the filters of all threads.
+            with factory(BytesIO(data), "") as image:
+                return image.height, image.width
+        except HEADER_FAULTS:
+            continue
+    return None
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 95) -> None:
@@ -85,6 +142,35 @@ def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 
     path.parent.mkdir(parents=True, exist_ok=True)
     # Encoded in memory, as OpenCV's own writing of files fails for some names on Windows.
     path.write_bytes(data.tobytes())
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"The image {path} does not exist; check the path.") from error
+    except OSError as error:
+        raise DataError(
+            f"The image {path} cannot be read ({error.strerror}); give a file that you may read."
+        ) from error
+    except ValueError as error:  # a zero byte in the name
+        raise DataError(f"The image {str(path)!r} has no name of a file; correct it.") from error
+    if not data:
+        raise DataError(f"The image {path} is an empty file; fetch it again.")
+    return data
+
+
+def _webp_size_hw(data: bytes) -> tuple[int, int]:
+    """Returns height and width by the first chunk of a WebP (RFC 9649)."""
+    kind = data[12:16]
+    if kind == b"VP8X":  # extended: the canvas
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    elif kind == b"VP8L":  # lossless: fourteen bits each
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    else:  # the two highest bits are for display
+        width, height = (one & 0x3FFF for one in struct.unpack_from("<HH", data, 26))
+    return height, width
 
 
 def _has_end(data: bytes) -> bool:

@@ -183,6 +183,8 @@ def test_spellings_of_one_annotation(root, change):
         ("10 20 30", "10 inf 30", r"gt\.txt:3: 'inf' is no finite number"),
         ("7 8 9 10 1", "7 8 x 10 1", r"gt\.txt:13: 'x' is no finite number"),
         ("7 8 9 10 1", "7 8 9 1", r"gt\.txt:13: a face has 9 values where 10"),
+        ("7 8 9 10 1 0", "7 8 9 10 300 0", r"gt\.txt:13: an attribute is no small whole number"),
+        ("7 8 9 10 1 0", "7 8 9 10 1 0.5", r"gt\.txt:13: an attribute is no small whole number"),
         ("a.jpg\n4", "a.jpg\n3", r"gt\.txt:6: '50\.5 60.* where the name of an image belongs"),
         ("a.jpg\n4", "a.jpg\nfour", r"gt\.txt:2: 'four' stands where the number of faces"),
         ("c.jpg\n2", "c.jpg\n3", r"gt\.txt:11: the file ends before the 3 faces"),

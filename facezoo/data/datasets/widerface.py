@@ -164,6 +164,14 @@ def read_official(
         if counts[-1] == 0 and at < len(lines) and ZEROS.issuperset(lines[at].split()):
             at += 1
     table = read_table(path, lines, places, (4 + len(ATTRIBUTES),))
+    attributes = table[:, 4:]
+    with np.errstate(invalid="ignore"):
+        wrong = (attributes != attributes.astype(np.int8)).any(axis=1)
+    if wrong.any():
+        raise DataError(
+            f"{path}:{places[int(wrong.argmax())] + 1}: an attribute is no small whole number, as "
+            f"{', '.join(ATTRIBUTES)} are; correct the line."
+        )
     return list(names), np.cumsum([0, *counts], dtype=np.int64), table
 
 

@@ -2,11 +2,13 @@
 
 The same photographs, in the order of training, go through ever more of the loader: their bytes are
 read, or decoded, or both with their faces, then each transform of a config comes on top, then
-collation. These run in this process, on one core, and are timed by the core's work for it, which
-what else the machine does changes little. Last, the whole stream of training batches runs in worker
-processes; it is timed by the clock, and its images per second are divided by the number of workers.
-All cases take turns; files are in the system's memory from the second turn on, so that no disk is
-measured.
+collation. Then the whole is done in other ways: with the fast colour jitter in place of
+albumentations', with the colours left to the device, and each with decoded photographs from a cache
+in memory. These run in this process, on one core, and are timed by the core's work for it, which
+what else the machine does changes little. Last, whole streams of training batches run in worker
+processes; they are timed by the clock, and their images per second are divided by the number of
+workers. All cases take turns; files are in the system's memory from the second turn on, so that no
+disk is measured.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from common import make_parser, open_config, open_device, report, run
 
 from facezoo.builder import build_dataset
 from facezoo.config import Config
-from facezoo.data.collate import collate
+from facezoo.data.cache import MEMORY, ImageCache
 from facezoo.data.datasets.annotations import AnnotatedImages
 from facezoo.data.loader import train_stream
+from facezoo.data.reading import PLAIN_READING, Reading
 from facezoo.data.sampler import TrainPlan
 from facezoo.data.samples import SampleMaker
+from facezoo.data.shared_images import SharedImages, packed
+from facezoo.data.transforms import ColorJitter
 from facezoo.data.transforms.albumentations import Albumentations
 from facezoo.data.transforms.base import Transform
 
@@ -37,6 +42,8 @@ PREFETCHED_PER_WORKER = 2
 """Batches that a DataLoader has each worker make ahead."""
 DECODE = "decode alone"
 STREAM = "train_stream"
+AS_IN_CONFIG = "as in the config"
+CACHE_LIMIT = 2**31
 COLUMNS = {
     "stage": "",
     "images/s per core": ",.0f",
@@ -49,6 +56,7 @@ COLUMNS = {
 def main() -> None:
     parser = make_parser(__doc__, repeats=5)
     parser.add_argument("--root", type=Path, required=True, help="in the layout of WIDER FACE")
+    parser.add_argument("--split", default="train", help="train or val (train)")
     parser.add_argument("--config", default="retinaface_mnet025", help="(retinaface_mnet025)")
     parser.add_argument("--batch", type=int, default=16, help="images (16)")
     parser.add_argument("--batches", type=int, default=4, help="of a turn of each stage (4)")
@@ -58,6 +66,7 @@ def main() -> None:
     cv2.setNumThreads(0)  # as in a worker
     # Not every copy has RetinaFace's landmarks; a loader does nearly the same work without them.
     source = [f"data.root={arguments.root}", "data.train.dataset.landmarks=null"]
+    source.append(f"data.train.dataset.split={arguments.split}")
     config = open_config(arguments.config, arguments.side, arguments.batch, *source)
     seconds = measure(config, arguments)
     title = (
@@ -76,11 +85,16 @@ def measure(config: Config, arguments: argparse.Namespace) -> dict[str, float]:
     images = arguments.batch * arguments.batches
     # What the workers make while they start, and ahead.
     skipped = PREFETCHED_PER_WORKER * arguments.workers + 1
-    cases = {
-        name: partial(time_stage, case)
-        for name, case in stages(dataset, transforms, plan, images, skipped).items()
-    }
-    cases[STREAM] = partial(time_stream, dataset, transforms, plan, skipped, arguments)
+    timed_stages = stages(dataset, transforms, plan, images, skipped)
+    streams: dict[str, Callable[[], float]] = {}
+    for name, (ways, reading) in recipes(transforms).items():
+        maker = SampleMaker(dataset, ways, plan, reading=reading)
+        label = "+ collation, in shared memory" if name == AS_IN_CONFIG else f"whole, {name}"
+        timed_stages[label] = partial(
+            make_batches, maker, SharedImages(1), skipped, arguments.batches
+        )
+        streams[f"{STREAM}, {name}"] = partial(time_stream, maker, skipped, arguments)
+    cases = {name: partial(time_stage, case) for name, case in timed_stages.items()} | streams
     found: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(1 + arguments.repeats):
         cases[DECODE]()  # does not count: workers may still be ending
@@ -125,10 +139,6 @@ def stages(
         for position in positions:
             maker(position, [])
 
-    def make_batches(maker: SampleMaker) -> None:
-        for start in positions[::batch_size]:
-            collate([maker(start + place, []) for place in range(batch_size)])
-
     makers = [
         SampleMaker(dataset, tuple(transforms[:number]), plan)
         for number in range(len(transforms) + 1)
@@ -140,8 +150,42 @@ def stages(
         "bytes alone": read,
         DECODE: decode,
         **cumulative,
-        "+ collation": partial(make_batches, makers[-1]),
     }
+
+
+def recipes(transforms: Sequence[Transform]) -> dict[str, tuple[tuple[Transform, ...], Reading]]:
+    """Returns the ways of making whole batches: the transforms of samples, and the reading."""
+    fast, without = [], []
+    for transform in transforms:
+        is_jitter = name_of(transform) == "albumentations.ColorJitter"
+        fast.append(fast_jitter(transform) if is_jitter else transform)
+        without += [] if is_jitter else [transform]
+    ways = {AS_IN_CONFIG: transforms}
+    if len(without) < len(transforms):
+        ways |= {"with ColorJitter": fast, "colours left to the device": without}
+    cached = Reading(ImageCache(MEMORY, CACHE_LIMIT))
+    return {name: (tuple(way), PLAIN_READING) for name, way in ways.items()} | {
+        f"{name}, cached": (tuple(way), cached) for name, way in ways.items()
+    }
+
+
+def fast_jitter(jitter: Transform) -> ColorJitter:
+    """Returns facezoo's colour jitter with the arguments of albumentations'."""
+    runner = jitter.runner
+    return ColorJitter(
+        brightness=runner.brightness[1] - 1,
+        contrast=runner.contrast[1] - 1,
+        saturation=runner.saturation[1] - 1,
+        hue=runner.hue[1],
+        p=jitter.p,
+    )
+
+
+def make_batches(maker: SampleMaker, shared: SharedImages, skipped: int, batches: int) -> None:
+    """Makes batches as a worker does, and lets go of them as a training does."""
+    for step in range(skipped, skipped + batches):
+        samples = [maker(position, []) for position in maker.plan(step)]
+        shared.open(packed(samples, shared, 0))
 
 
 def time_stage(case: Callable[[], None]) -> float:
@@ -151,16 +195,15 @@ def time_stage(case: Callable[[], None]) -> float:
     return time.process_time() - started
 
 
-def time_stream(
-    dataset: AnnotatedImages,
-    transforms: Sequence[Transform],
-    plan: TrainPlan,
-    skipped: int,
-    arguments: argparse.Namespace,
-) -> float:
+def time_stream(maker: SampleMaker, skipped: int, arguments: argparse.Namespace) -> float:
     """Returns the seconds of the batches behind those skipped, times the workers that made them."""
     stream = train_stream(
-        dataset, transforms, plan.batch_size, plan.seed, workers=arguments.workers
+        maker.dataset,
+        maker.transforms,
+        maker.plan.batch_size,
+        maker.plan.seed,
+        workers=arguments.workers,
+        reading=maker.reading,
     )
     for _ in range(skipped):
         next(stream)
@@ -190,7 +233,7 @@ def rows_of(seconds: Mapping[str, float]) -> list[dict[str, Any]]:
             "of decode alone": seconds[DECODE] / value,
             "ms per image": 1000 * value,
         }
-        if before is not None:
+        if before is not None and name.startswith(("data set", "+")):
             row["more than the row above (ms)"] = 1000 * (value - before)
         rows.append(row)
         before = value if name != "bytes alone" else None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from facezoo.data.datasets.base import FaceDataset
     from facezoo.data.transforms.base import Transform
+    from facezoo.data.transforms.batch import BatchTransform
     from facezoo.engine.hooks.base import Hook
     from facezoo.engine.schedules import Schedule
     from facezoo.evaluation.base import Evaluator
@@ -97,6 +98,16 @@ def build_dataset(
     """
     builder = Builder(config)
     return builder.finish(_split(builder, config, split))
+
+
+def build_batch_transforms(config: Config) -> list[BatchTransform]:
+    """Builds what is done to whole batches of training, on their device.
+
+    Raises:
+        ConfigError: see ``build``.
+    """
+    builder = Builder(config)
+    return builder.finish(_transforms(builder, config, "data.train.batch_transforms", {}))
 
 
 def build_optimizer(config: Config, model: nn.Module) -> Optimizer:
@@ -167,6 +178,7 @@ def check_config(
     for split in ("train", "val"):
         if config.get(f"data.{split}") is not None:
             _split(builder, config, split)
+    _transforms(builder, config, "data.train.batch_transforms", {})
     if config.get("optimizer") is not None:
         # A model with a problem must not hide those of the optimizer.
         stand_in = nn.Linear(1, 1) if model is UNBUILT else model
@@ -217,12 +229,31 @@ def _split(builder: Builder, config: Config, split: str) -> Any:
     context: dict[str, Any] = {}
     dataset = builder.part(node["dataset"], DATASETS, f"{path}.dataset", context)
     publish(dataset, context)
-    transforms = [
-        builder.part(one, TRANSFORMS, f"{path}.transforms.{index}", context)
-        for index, one in enumerate(node.get("transforms") or [])
-    ]
+    transforms = _transforms(builder, config, f"{path}.transforms", context)
     builder.defaults = {}
     return dataset, transforms
+
+
+def _transforms(
+    builder: Builder, config: Config, path: str, context: Mapping[str, Any]
+) -> list[Any]:
+    """Builds a list of transforms, of samples or of whole batches, as its name says."""
+    found = []
+    wants_batches = path.endswith(".batch_transforms")
+    for index, node in enumerate(config.get(path) or []):
+        transform = builder.part(node, TRANSFORMS, f"{path}.{index}", context)
+        found.append(transform)
+        if transform is UNBUILT or getattr(transform, "of_batches", False) == wants_batches:
+            continue
+        changes, name = (
+            ("single samples", "transforms")
+            if wants_batches
+            else ("whole batches", "batch_transforms")
+        )
+        builder.complain(
+            f"{path}.{index}", f"{node['type']} changes {changes}; list it in data.train.{name}"
+        )
+    return found
 
 
 def _hooks(builder: Builder, config: Config) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def apply_overrides(tree: Node, overrides: Sequence[str]) -> list[str]:
     """Changes a tree in place, and returns a sentence for each override that cannot be.
 
     A key that is not there may be added where something will check it: among the arguments of a
-    part, which the part's signature checks, as a hook of a new name, or as a section.
+    part, which the part's signature checks, as a hook or a protocol of a new name, or as a section.
     """
     problems = []
     for override in overrides:
@@ -76,8 +76,9 @@ def _apply(tree: Node, override: str) -> None:
         node.value[found[0]] = merge(found[1], value)
         return
     new_hook = walked == "hooks" and isinstance(value.value, dict)
+    new_protocol = walked == "evaluation.protocols"
     new_section = not walked and last in top_level_keys()
-    allowed = in_part or _is_part(node) or new_hook or new_section
+    allowed = in_part or _is_part(node) or new_hook or new_protocol or new_section
     if not allowed or not isinstance(node.value, dict):
         raise _nothing_there(override, walked, node, last)
     node.value[_key(node, last)] = merge(Node(None, COMMAND_LINE), value)

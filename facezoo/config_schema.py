@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
 from facezoo.config_yaml import Node, Origin, from_plain, join, to_plain
 from facezoo.errors import ConfigError
 from facezoo.signatures import buildable, check_value, did_you_mean, members, missing, signature_of
@@ -39,6 +41,18 @@ class SplitSettings:
 
 
 @dataclass(frozen=True)
+class TrainSplitSettings(SplitSettings):
+    """The section ``data.train``.
+
+    Attributes:
+        batch_transforms: parts of TRANSFORMS that change whole batches on the device, in order,
+            after ``transforms``.
+    """
+
+    batch_transforms: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """The section ``data``.
 
@@ -54,6 +68,10 @@ class DataSettings:
         on_unreadable: what a training image that cannot be read does: ``stop`` ends the run with
             its error, ``next`` counts it, names it once and takes the next image of the epoch.
             Validation always stops.
+        cache: keeps decoded images, in ``memory`` or in a folder; None decodes each time.
+        cache_limit: of the images in the cache, in bytes, as a number or such as ``8GiB``.
+        reduced_decoding: decode a JPEG at a half, a quarter or an eighth of its scale where the
+            first transform shows no more of it; its pixels differ slightly.
         train: what is trained on.
         val: what is validated on, or None.
     """
@@ -64,7 +82,10 @@ class DataSettings:
     multi_scale: list[int] | None = None
     workers: int = 0
     on_unreadable: Literal["stop", "next"] = "stop"
-    train: SplitSettings | None = None
+    cache: str | None = None
+    cache_limit: int | str = "8GiB"
+    reduced_decoding: bool = False
+    train: TrainSplitSettings | None = None
     val: SplitSettings | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +95,25 @@ class DataSettings:
                 raise ConfigError(f"data.{name} is {value}; give {least} or more")
         if self.multi_scale is not None:
             check_multi_scale(self.multi_scale)
+        cache_bytes(self.cache_limit)
+
+
+def cache_bytes(limit: int | str) -> int:
+    """Returns ``data.cache_limit`` in bytes.
+
+    Raises:
+        ConfigError: it is no positive number of bytes.
+    """
+    try:
+        found = int(TypeAdapter(ByteSize).validate_python(limit))
+    except ValidationError:
+        found = 0
+    if found < 1:
+        raise ConfigError(
+            f"data.cache_limit is {limit!r}; give a number of bytes, or one with a unit such as "
+            "8GiB."
+        )
+    return found
 
 
 def check_multi_scale(sides: Sequence[int]) -> None:
@@ -98,12 +138,15 @@ class EvaluationSettings:
 
     Attributes:
         protocol: the scale at which faces are looked for, by name or as ``{long: 640}``.
+        protocols: names of one's own for protocols, such as ``{small: long:320}``; null
+            takes an inherited one away.
         score_thresh: lowest score of a face.
         nms_thresh: IoU above which the worse of two faces is dropped.
         evaluators: parts of EVALUATORS.
     """
 
     protocol: str | dict[str, Any] = "original"
+    protocols: dict[str, Any] = field(default_factory=dict)
     score_thresh: float = 0.02
     nms_thresh: float = 0.4
     evaluators: list[Any] = field(default_factory=list)
@@ -135,20 +178,27 @@ def fill_defaults(tree: Node) -> None:
     tree.value.setdefault("imports", Node([], DEFAULT))
     tree.value.setdefault("hooks", Node({}, DEFAULT))
     for name, settings in sections().items():
-        section = tree.value.setdefault(name, Node({}, DEFAULT))
-        if not isinstance(section.value, dict):
-            continue
-        for one in dataclasses.fields(settings):
-            default: Any
-            if one.default is not dataclasses.MISSING:
-                default = one.default
-            elif one.default_factory is not dataclasses.MISSING:
-                default = one.default_factory()
-            else:
-                continue
-            section.value.setdefault(one.name, from_plain(default, DEFAULT))
+        _fill_section(tree.value.setdefault(name, Node({}, DEFAULT)), settings)
+    train = tree.value["data"].child("train")
+    if train is not None:
+        _fill_section(train[1], TrainSplitSettings)
     order = [*top_level_keys(), *tree.value]
     tree.value = {key: tree.value[key] for key in dict.fromkeys(order) if key in tree.value}
+
+
+def _fill_section(section: Node, settings: type) -> None:
+    """Adds to a section what it leaves out of its settings."""
+    if not isinstance(section.value, dict):
+        return
+    for one in dataclasses.fields(settings):
+        default: Any
+        if one.default is not dataclasses.MISSING:
+            default = one.default
+        elif one.default_factory is not dataclasses.MISSING:
+            default = one.default_factory()
+        else:
+            continue
+        section.value.setdefault(one.name, from_plain(default, DEFAULT))
 
 
 def check_tree(tree: Node) -> list[str]:

@@ -134,6 +134,7 @@ def test_sections_are_filled_and_ordered() -> None:
     assert config["data.batch_size"] == 16
     assert config["evaluation"] == {
         "protocol": "original",
+        "protocols": {},
         "score_thresh": 0.02,
         "nms_thresh": 0.4,
         "evaluators": [],

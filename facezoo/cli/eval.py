@@ -29,11 +29,12 @@ def add_parser(verbs: Any) -> None:
         "measure a model on a data set",
         "MODEL [--weights W] [--data ROOT] [--truth DIR] [--list FILE] [--protocol P]\n"
         "                    [--out DIR] [--json FILE] [--device D] [--batch-size N]\n"
-        "                    [--slices] [--allow-imports] [key=value ...]",
+        "                    [--slices] [--cache DIR] [--allow-imports] [key=value ...]",
         "Measure a model: a name in the zoo, a YAML file, a run folder or a checkpoint.",
         "  facezoo eval retinaface_mnet025 --data data/widerface --protocol original\n"
         "  facezoo eval runs/first --data data/widerface --list mini_val.txt --json metrics.json\n"
-        "  facezoo eval retinaface_r50 --weights r50.safetensors --out results/r50 --slices",
+        "  facezoo eval retinaface_r50 --weights r50.safetensors --out results/r50 --slices\n"
+        "  facezoo eval runs/first --protocol multiscale --cache kept  (again: goes on)",
     )
     names_a_model(
         parser.add_argument(
@@ -75,11 +76,18 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--protocol",
         metavar="P",
-        help="the scale: original, vga, short1600, long:N, short:N or fixed:N "
-        "(default: the config's)",
+        help="the scale: original, vga, short1600, multiscale, long:N, short:N, fixed:N, or a name "
+        "under evaluation.protocols (default: the config's)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write numbers, predictions, curves and pictures"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the faces found, and take from it those that are known: for a second look, "
+        "or to go on after a stop",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
     parser.add_argument(
@@ -95,21 +103,19 @@ def run(arguments: argparse.Namespace) -> int:
     if len(models) != 1:
         raise ConfigError(f"Name one model to evaluate; the words name {len(models)}.")
     names = None if arguments.list is None else read_names(arguments.list)
-    from facezoo.engine.evaluate import evaluate
+    from facezoo.engine.evaluate import Report, evaluate
 
     results = evaluate(
         models[0],
         data=arguments.data,
         weights=arguments.weights,
-        truth=arguments.truth,
-        names=names,
         protocol=arguments.protocol,
-        out=arguments.out,
         overrides=overrides,
         device=arguments.device,
         batch_size=arguments.batch_size,
         allow_imports=arguments.allow_imports,
-        slices=arguments.slices,
+        cache=arguments.cache,
+        report=Report(names, arguments.truth, arguments.slices, arguments.out),
     )
     print_metrics(f"{models[0]}, protocol {results['protocol']}", results)
     if arguments.out is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,13 +57,16 @@ def check_sample(sample: Sample) -> Sample:
     return sample
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(
+    samples: Sequence[Sample], memory: Callable[[Sequence[int]], Tensor] | None = None
+) -> Batch:
     """Returns the samples as a batch.
 
     ``Batch.images`` lies in memory as B x H x W x 3, which is torch's channels_last.
 
     Args:
         samples: one or more, of one size and one number of landmarks.
+        memory: gives the uint8 tensor of a shape that the images are copied to; None for a new one.
 
     Raises:
         DataError: the sizes or the numbers of landmarks differ, or a box is not finite.
@@ -75,7 +78,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
                 f"A transform gave image {sample.image_id} a box that is not finite; correct it, "
                 "or take it out of the transforms."
             )
-    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    shape = (len(samples), *samples[0].image.shape)
+    images = torch.empty(shape, dtype=torch.uint8) if memory is None else memory(shape)
+    np.stack([sample.image for sample in samples], out=images.numpy())
     return Batch(
         images=images.permute(0, 3, 1, 2),
         targets=_targets(samples),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import struct
-from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from facezoo.data.image_headers import UPRIGHT, orientation, stored_size_hw, upright_size_hw
 from facezoo.errors import DataError
 
 MAX_PIXELS = 256_000_000
@@ -19,32 +17,30 @@ MAX_PIXELS = 256_000_000
 side. A panorama of 20,000 x 5,000 is well below. OpenCV itself takes up to 2^30 pixels, 3.2 GB, of
 which a file of some kilobytes may consist."""
 
-HEADERS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Formats that OpenCV decodes and whose headers Pillow reads, by Pillow's names. Not GIF and WebP,
-which it refuses from a lower limit of its own on."""
-
-SIGNATURE_BYTES = 16
-HEADER_FAULTS = (
-    ArithmeticError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises for damaged headers."""
-
 JPEG_START = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
 # Within a scan, 0xFF stands before 0x00, a restart marker or another 0xFF; all else ends the scan.
 JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
 
+REDUCTIONS = (8, 4, 2)
+"""Divisors of the scale at which libjpeg-turbo decodes, by leaving out the higher frequencies."""
+REDUCED_MODES = {
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
+}
+"""OpenCV's modes for them, in RGB: the one named grey is the divisor alone."""
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
+HEADER_BYTES = 1 << 16
+"""What is read of a file for the size of a JPEG; where that does not do, the whole file is."""
+
+
+class TooManyPixelsError(DataError):
+    """A picture that is in order, but larger than ``MAX_PIXELS``."""
+
+
+def read_image(path: str | Path, reduction: int = 1) -> NDArray[np.uint8]:
     """Returns a photograph as H x W x 3, uint8, RGB.
 
     The picture stands upright: an EXIF orientation is applied, as OpenCV, browsers and most tools
@@ -54,6 +50,9 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
     Args:
         path: a JPEG, PNG, WebP, BMP, TIFF ...; its name may hold any character.
+        reduction: 2, 4 or 8 decodes a JPEG at a half, a quarter or an eighth of its scale, with
+            sides rounded up: pixel x of the result shows the pixels from ``x * reduction`` on. Any
+            other format, and a JPEG that is turned and whose sides are no multiples, comes whole.
 
     Raises:
         DataError: the file is missing, no picture, broken off, or has more than ``MAX_PIXELS`` by
@@ -64,7 +63,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     data = _read_bytes(path)
     height, width = stored_size_hw(data) or (0, 0)
     if height * width > MAX_PIXELS:
-        raise DataError(
+        raise TooManyPixelsError(
             f"The image {path} has {width} x {height} pixels, more than the "
             f"{MAX_PIXELS // 1_000_000} million that are read; scale it down or cut it into parts."
         )
@@ -73,7 +72,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise DataError(f"The image {path} is a JPEG that is broken off; fetch it again.")
     try:
         # From memory, as OpenCV's own reading of files fails for some names on Windows.
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        mode = REDUCED_MODES[reduction if _can_reduce(data, reduction) else 1]
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error as error:
         raise DataError(f"The image {path} cannot be decoded: {error.err}.") from error
     if image is None:
@@ -84,36 +84,22 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def stored_size_hw(data: bytes) -> tuple[int, int] | None:
-    """Returns height and width in pixels by the header of an image file; no pixel is decoded.
-
-    They are those of the pixels as stored: an EXIF orientation that lays the picture on its side is
-    not applied.
-
-    Args:
-        data: the file.
+def jpeg_size_hw(path: str | Path) -> tuple[int, int] | None:
+    """Returns height and width of a JPEG, upright, by the header of its file.
 
     Returns:
-        None where there is no header that can be read; OpenCV may still know the format.
+        None where the file is no JPEG, or its header cannot be read.
+
+    Raises:
+        DataError: the file is missing, empty or may not be read.
     """
-    if data.startswith(b"GIF8") and len(data) >= 10:
-        width, height = struct.unpack_from("<HH", data, 6)
-        return height, width
-    if data.startswith(b"RIFF") and data[8:15] == b"WEBPVP8" and len(data) >= 30:
-        return _webp_size_hw(data)
-    Image.init()  # at its first call
-    for name in HEADERS:
-        factory, accepts = Image.OPEN.get(name, (None, None))
-        if factory is None or accepts is None or accepts(data[:SIGNATURE_BYTES]) is not True:
-            continue
-        try:
-            # Not by Image.open: it warns of pictures that are fine here, and to silence a warning
-            # changes the filters of all threads.
-            with factory(BytesIO(data), "") as image:
-                return image.height, image.width
-        except HEADER_FAULTS:
-            continue
-    return None
+    data = _read_bytes(path, HEADER_BYTES)
+    if not data.startswith(JPEG_START):
+        return None
+    size_hw = upright_size_hw(data)
+    if size_hw is None and len(data) == HEADER_BYTES:
+        size_hw = upright_size_hw(_read_bytes(path))
+    return size_hw
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 95) -> None:
@@ -144,9 +130,21 @@ def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 
     path.write_bytes(data.tobytes())
 
 
-def _read_bytes(path: str | Path) -> bytes:
+def _can_reduce(data: bytes, reduction: int) -> bool:
+    """Returns whether a file is a JPEG whose reduced pixels keep their places when it is turned."""
+    if reduction == 1 or not data.startswith(JPEG_START):
+        return False
+    if orientation(data) == UPRIGHT:
+        return True
+    height, width = stored_size_hw(data) or (1, 1)
+    return height % reduction == 0 and width % reduction == 0
+
+
+def _read_bytes(path: str | Path, most: int = -1) -> bytes:
+    """Returns the first bytes of a file, all by default."""
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(most)
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist; check the path.") from error
     except OSError as error:
@@ -158,19 +156,6 @@ def _read_bytes(path: str | Path) -> bytes:
     if not data:
         raise DataError(f"The image {path} is an empty file; fetch it again.")
     return data
-
-
-def _webp_size_hw(data: bytes) -> tuple[int, int]:
-    """Returns height and width by the first chunk of a WebP (RFC 9649)."""
-    kind = data[12:16]
-    if kind == b"VP8X":  # extended: the canvas
-        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-    elif kind == b"VP8L":  # lossless: fourteen bits each
-        bits = int.from_bytes(data[21:25], "little")
-        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    else:  # the two highest bits are for display
-        width, height = (one & 0x3FFF for one in struct.unpack_from("<HH", data, 26))
-    return height, width
 
 
 def _has_end(data: bytes) -> bool:

@@ -10,25 +10,25 @@ import itertools
 import logging
 import os
 import re
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from facezoo.data.collate import collate
 from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.reading import PLAIN_READING, Reading
 from facezoo.data.sampler import ONE_PROCESS, Share, SidePlan, TrainPlan, ValPlan
 from facezoo.data.samples import OnUnreadable, SampleMaker
+from facezoo.data.shared_images import Parcel, SharedImages, packed
 from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.view import scaled_to_side
+from facezoo.data.worker_process import start_worker
 from facezoo.errors import ConfigError, DataError, FacezooError
-from facezoo.structures import Batch, Sample, Targets
+from facezoo.structures import Batch, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ def train_stream(
     share: Share = ONE_PROCESS,
     sides: Sequence[int] | None = None,
     on_unreadable: OnUnreadable = "stop",
+    reading: Reading = PLAIN_READING,
 ) -> Iterator[Batch]:
     """Opens the endless stream of training batches at a step; nothing before it is read.
 
@@ -76,6 +77,7 @@ def train_stream(
         on_unreadable: what an image that cannot be read does: ``stop`` raises its error; with
             ``next`` the next image of the epoch's order takes its place (of a partner: the next
             of the data set), its error is in ``Batch.unreadable`` and is logged once.
+        reading: how photographs are read: with a cache of decoded ones, at a reduced scale.
 
     Returns:
         One batch per step; the same for any number of workers. The batches of all ranks joined are
@@ -95,7 +97,8 @@ def train_stream(
         )
     plan = TrainPlan(len(dataset), batch_size, seed, share)
     side_of = None if sides is None else SidePlan(tuple(sides), seed)
-    maker = _BatchMaker(SampleMaker(dataset, tuple(transforms), plan, on_unreadable), side_of)
+    samples = SampleMaker(dataset, tuple(transforms), plan, on_unreadable, reading)
+    maker = _BatchMaker(samples, side_of)
     return _iterate(maker, _Steps(start_step), workers, pin_memory, start_method)
 
 
@@ -108,6 +111,7 @@ def val_batches(
     pin_memory: bool = False,
     start_method: StartMethod | None = None,
     share: Share = ONE_PROCESS,
+    reading: Reading = PLAIN_READING,
 ) -> Iterator[Batch]:
     """Reads every image once, in order; the last batch may be partial, an empty set gives none.
 
@@ -121,7 +125,7 @@ def val_batches(
     """
     _check(batch_size, workers)
     plan = ValPlan(len(dataset), batch_size, share)
-    maker = _BatchMaker(SampleMaker(dataset, tuple(transforms), plan))
+    maker = _BatchMaker(SampleMaker(dataset, tuple(transforms), plan, reading=reading))
     return _iterate(maker, range(len(plan)), workers, pin_memory, start_method)
 
 
@@ -178,36 +182,22 @@ class _BatchMaker(Dataset[Any]):
 
     samples: SampleMaker
     side_of: SidePlan | None = None
+    shared: SharedImages | None = None
 
-    def __getitem__(self, number: int) -> Batch | _Failure:
+    def __getitem__(self, number: int) -> Batch | Parcel | _Failure:
         try:
             unreadable: list[str] = []
             samples = [self.samples(one, unreadable) for one in self.samples.plan(number)]
             if self.side_of is not None:
                 samples = [_to_side(sample, self.side_of(number)) for sample in samples]
-            batch = replace(collate(samples), unreadable=tuple(unreadable))
-            return batch if get_worker_info() is None else _in_shared_memory(batch)
+            worker = get_worker_info()
+            if self.shared is None or worker is None:
+                return replace(collate(samples), unreadable=tuple(unreadable))
+            parcel = packed(samples, self.shared, worker.id)
+            batch = replace(parcel.batch, unreadable=tuple(unreadable))
+            return replace(parcel, batch=batch)
         except FacezooError as error:
             return _Failure(error)
-
-
-def _in_shared_memory(batch: Batch) -> Batch:
-    """Returns the batch where the process that trains can read it.
-
-    The queue would do this itself, but where it failed it would lose the batch without an error,
-    and the process that trains would wait for it without an end.
-    """
-    tensors = [getattr(batch.targets, name) for name in Targets.__dataclass_fields__]
-    try:
-        for tensor in (batch.images, batch.maps, *tensors):
-            tensor.share_memory_()
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"A worker process cannot pass on its batch, probably because /dev/shm is too small "
-            f"({reason}): enlarge it or give fewer data.workers, and go on with --resume."
-        ) from error
-    return batch
 
 
 def _to_side(sample: Sample, side: int) -> Sample:
@@ -227,26 +217,32 @@ def _iterate(
     pin_memory: bool,
     start_method: StartMethod | None,
 ) -> Iterator[Batch]:
+    shared = SharedImages(workers) if workers else None
     loader = DataLoader(
-        maker,
+        replace(maker, shared=shared),
         sampler=numbers,
         batch_size=None,
         num_workers=workers,
         collate_fn=_unchanged,
         pin_memory=pin_memory,
-        worker_init_fn=partial(_start_worker, os.getpid()),
+        worker_init_fn=partial(start_worker, os.getpid()),
         multiprocessing_context=start_method if workers else None,
         generator=torch.Generator(),  # its own, or it would draw from the global one
     )
+    cache = maker.samples.reading.cache
     named: set[str] = set()
     try:
         for item in loader:
             if isinstance(item, _Failure):
                 raise item.error
+            if shared is not None:
+                item = shared.open(item)
             for reason in dict.fromkeys(item.unreadable):
                 if reason not in named:
                     named.add(reason)
                     logger.warning("%s The next image takes its place.", reason)
+            if cache is not None:
+                cache.tell_if_full()
             yield item
     except RuntimeError as error:
         failure = worker_failure(error)
@@ -257,24 +253,3 @@ def _iterate(
 
 def _unchanged(item: Any) -> Any:
     return item
-
-
-def _start_worker(parent: int, _: int) -> None:
-    """Makes a worker use one thread, and leave signals to the process that trains."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """Ends this worker on a SIGTERM of the process that trains, and on no other.
-
-    A scheduler sends SIGTERM to every process of a job. The one that trains then finishes its step
-    and saves it, for which the workers have to live on.
-    """
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)

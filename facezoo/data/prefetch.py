@@ -14,7 +14,11 @@ Item = TypeVar("Item")
 Begun = TypeVar("Begun")
 
 
-def prefetched(stream: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+def prefetched(
+    stream: Iterator[Batch],
+    device: torch.device,
+    change: Callable[[Batch], Batch] | None = None,
+) -> Iterator[Batch]:
     """Gives the batches of a stream on a device; ``maps`` stay on the CPU.
 
     On CUDA a batch is copied on a stream of its own, beside the work on the batch before. This
@@ -24,19 +28,24 @@ def prefetched(stream: Iterator[Batch], device: torch.device) -> Iterator[Batch]
     Args:
         stream: of batches; on CUDA read one batch ahead of what is given, elsewhere not ahead.
         device: where the batches are used, on the stream that is current when each is asked for.
+        change: is done to each batch, in order, once it is on its way to the device; on CUDA beside
+            the work on the batch before.
 
     Raises:
-        Exception: what ``stream`` raises, after the batches before it.
+        Exception: what ``stream`` or ``change`` raises, after the batches before it.
     """
     if device.type != "cuda":
         for batch in stream:
-            yield batch.to(device)
+            moved = batch.to(device)
+            yield moved if change is None else change(moved)
         return
     side = torch.cuda.Stream(device)
 
     def begin(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
         with torch.cuda.stream(side):
             copy = batch.to(device, non_blocking=True)
+            if change is not None:
+                copy = change(copy)
         return copy, side.record_event()
 
     for batch, copied in ahead(stream, begin):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from facezoo.config_schema import check_multi_scale
 from facezoo.errors import ConfigError
 
-_ORDER, _SAMPLE, _EVALUATED, _SIDE, _PARTNER, _EVALUATED_PARTNER = range(6)
+_ORDER, _SAMPLE, _EVALUATED, _SIDE, _PARTNER, _EVALUATED_PARTNER, _BATCH = range(7)
 """The kinds of random streams under one seed; a number that changed would change every run."""
 
 
@@ -149,6 +149,10 @@ class TrainPlan:
     def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
         """Returns the generator of a partner of the sample at a position (see ``Plan``)."""
         return _generator(self.seed, _PARTNER, position, *path)
+
+    def batch_generator(self, position: int) -> np.random.Generator:
+        """Returns the generator of what transforms of whole batches do to a position's image."""
+        return _generator(self.seed, _BATCH, position)
 
 
 @dataclass(frozen=True)

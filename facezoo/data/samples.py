@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from facezoo.data.collate import check_sample
 from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.reading import PLAIN_READING, Reading, is_outline
 from facezoo.data.sampler import Plan
 from facezoo.data.transforms.base import PartnerTransform, Transform
+from facezoo.data.transforms.window import WindowTransform
 from facezoo.errors import DataError
 from facezoo.structures import Sample
 
 OnUnreadable = Literal["stop", "next"]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is needed to make a sample, or a partner of one.
+
+    Attributes:
+        position: see ``facezoo.data.sampler``.
+        path: of a partner, see ``Plan.partner_generator``; empty for the sample itself.
+        generator: of all that is random about it.
+        unreadable: is given the error of each image that could not be read.
+    """
+
+    position: int
+    path: tuple[int, ...]
+    generator: np.random.Generator
+    unreadable: list[str]
 
 
 @dataclass(frozen=True)
@@ -28,12 +47,14 @@ class SampleMaker:
         plan: what is read at which position.
         on_unreadable: where an image cannot be read, ``stop`` with its error or take the ``next``
             that the plan names.
+        reading: how photographs are read.
     """
 
     dataset: FaceDataset
     transforms: tuple[Transform, ...]
     plan: Plan
     on_unreadable: OnUnreadable = "stop"
+    reading: Reading = PLAIN_READING
 
     def __call__(self, position: int, unreadable: list[str]) -> Sample:
         """Returns the sample at a position.
@@ -46,52 +67,88 @@ class SampleMaker:
             DataError: an image or its annotation is unusable; with ``next``, none can be read.
             ConfigError: a transform cannot be applied.
         """
-        generator = self.plan.generator(position)
-        sample = self._read(self.plan.indices(position), unreadable)
-        return self._transformed(sample, position, (), generator, len(self.transforms), unreadable)
+        work = _Work(position, (), self.plan.generator(position), unreadable)
+        return self._made(self.plan.indices(position), work, len(self.transforms))
 
-    def _read(self, indices: Iterator[int], unreadable: list[str]) -> Sample:
-        """Returns the first sample of some indices that can be read."""
+    def _made(self, indices: Iterator[int], work: _Work, end: int) -> Sample:
+        """Returns what the first ``end`` transforms make of the first index that can be read."""
+        first = self.transforms[0] if end else None
+        if not self.reading.reduced or not isinstance(first, WindowTransform):
+            first = None
+        sample = self._read(indices, work, first)
+        for number in range(0 if first is None else 1, end):
+            transform = self.transforms[number]
+            if not isinstance(transform, PartnerTransform):
+                sample = transform(sample, work.generator)
+            elif transform.wants(self.plan.epoch(work.position), work.generator):
+                partners = [self._partner(work, number, one) for one in range(transform.partners)]
+                sample = transform.join(sample, partners, work.generator)
+        return sample
+
+    def _partner(self, work: _Work, number: int, one: int) -> Sample:
+        """Returns a partner, changed by the transforms before the one that wants it."""
+        path = (*work.path, number, one)
+        generator = self.plan.partner_generator(work.position, path)
+        first, length = int(generator.integers(len(self.dataset))), len(self.dataset)
+        indices = ((first + ahead) % length for ahead in range(length))
+        return self._made(indices, replace(work, path=path, generator=generator), number)
+
+    def _read(self, indices: Iterator[int], work: _Work, first: WindowTransform | None) -> Sample:
+        """Returns the first sample of some indices that can be read.
+
+        Args:
+            indices: of the data set.
+            work: whose sample it is.
+            first: the transform that tells what it will show, which is then done; or None.
+        """
+        read = self.reading.image if first is None else self.reading.outline
         failure: DataError | None = None
         for index in indices:
             try:
-                sample = self.dataset[index]
+                sample = self.dataset.sample(index, read)
             except DataError as error:
-                if self.on_unreadable == "stop":
-                    raise
-                unreadable.append(str(error))
-                failure = failure or error
-            else:
-                return check_sample(sample)
+                failure = self._noted(error, failure, work)
+                continue
+            check_sample(sample)
+            if first is None:
+                return sample
+            state = work.generator.bit_generator.state
+            try:
+                return self._shown(first, sample, work.generator)
+            except DataError as error:
+                failure = self._noted(error, failure, work)
+                work.generator.bit_generator.state = state
         raise DataError(
             f"None of the {len(self.dataset)} images can be read; the first says: {failure}"
         ) from failure
 
-    def _transformed(
-        self,
-        sample: Sample,
-        position: int,
-        path: tuple[int, ...],
-        generator: np.random.Generator,
-        end: int,
-        unreadable: list[str],
-    ) -> Sample:
-        """Returns what the first ``end`` transforms make of the sample or partner at a path."""
-        for number, transform in enumerate(self.transforms[:end]):
-            if not isinstance(transform, PartnerTransform):
-                sample = transform(sample, generator)
-            elif transform.wants(self.plan.epoch(position), generator):
-                partners = [
-                    self._partner(position, (*path, number, one), unreadable)
-                    for one in range(transform.partners)
-                ]
-                sample = transform.join(sample, partners, generator)
-        return sample
+    def _noted(self, error: DataError, failure: DataError | None, work: _Work) -> DataError:
+        """Notes that an image cannot be read and returns the first such error, unless it ends all.
 
-    def _partner(self, position: int, path: tuple[int, ...], unreadable: list[str]) -> Sample:
-        """Returns the partner at a path, changed by the transforms before the one that wants it."""
-        generator = self.plan.partner_generator(position, path)
-        first, length = int(generator.integers(len(self.dataset))), len(self.dataset)
-        indices = ((first + ahead) % length for ahead in range(length))
-        sample = self._read(indices, unreadable)
-        return self._transformed(sample, position, path, generator, path[-2], unreadable)
+        Raises:
+            DataError: ``error``, where it does.
+        """
+        if self.on_unreadable == "stop":
+            raise error
+        work.unreadable.append(str(error))
+        return failure or error
+
+    def _shown(
+        self, first: WindowTransform, sample: Sample, generator: np.random.Generator
+    ) -> Sample:
+        """Returns a sample behind its first transform, a JPEG decoded no larger than that needs."""
+        if not is_outline(sample.image):
+            return first(sample, generator)
+        state = generator.bit_generator.state
+        window = first.plan(sample, generator)
+        whole_hw = sample.image.shape[:2]
+        image = self.reading.image(sample.path, window.reduction)
+        reduced_hw = tuple(-(-side // window.reduction) for side in whole_hw)
+        sample = replace(sample, image=image)
+        if image.shape[:2] == whole_hw:
+            return first.show(sample, window)
+        if image.shape[:2] == reduced_hw:
+            return first.show(sample, window, window.reduction)
+        # A header that Pillow and OpenCV read differently: nothing is known before decoding.
+        generator.bit_generator.state = state
+        return first(replace(sample, image=self.reading.image(sample.path)), generator)

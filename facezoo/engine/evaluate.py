@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import rich.progress
 import torch
 
-from facezoo.builder import build_dataset, build_evaluators
+from facezoo.builder import build_evaluators
 from facezoo.config import Config
 from facezoo.data.datasets.base import FaceDataset
-from facezoo.data.datasets.coco import CocoFaces
-from facezoo.data.datasets.subset import Subset
-from facezoo.data.datasets.widerface import WiderFace
+from facezoo.engine.evaluated_set import EvaluatedSet, describe_set, image_files, open_set
+from facezoo.engine.prediction_cache import PredictionCache, prediction_key
 from facezoo.engine.report import write_report
+from facezoo.engine.search import describe_times, time_metrics
 from facezoo.engine.terminal import terminal
 from facezoo.engine.truth import with_truth
-from facezoo.engine.validation import judge
+from facezoo.engine.validation import Judgement, judge
 from facezoo.errors import ConfigError
 from facezoo.evaluation import CocoAP, OperatingPoint, RecallBySize, WiderFaceAP
 from facezoo.evaluation.base import Evaluator
@@ -26,8 +27,29 @@ from facezoo.evaluation.report import slice_evaluators
 from facezoo.inference.detector import Detector
 from facezoo.inference.device import choose_device
 from facezoo.inference.limits import BATCH_SIZE
-from facezoo.inference.loading import load_model
+from facezoo.inference.loading import LoadedModel, load_model
+from facezoo.inference.protocols import configured_protocol
 from facezoo.models.detector import FaceDetector
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is to be said about the faces that are found; they do not depend on it.
+
+    Attributes:
+        names: image ids to restrict the evaluation to, as a set of its own.
+        truth: folder of the official ``.mat`` files; by default ``eval_tools/ground_truth`` in or
+            beside the data root, where it is there. Without them easy, medium and hard are
+            approximated by size, under other names.
+        slices: whether to add recall by what makes faces hard, landmark error, calibration and
+            duplicates: the evaluators of ``facezoo.evaluation.report.slice_evaluators``.
+        out: folder for numbers, predictions, curves and pictures.
+    """
+
+    names: Sequence[str] | None = None
+    truth: str | Path | None = None
+    slices: bool = False
+    out: str | Path | None = None
 
 
 def evaluate(
@@ -35,92 +57,107 @@ def evaluate(
     *,
     data: str | Path | FaceDataset | None = None,
     weights: str | Path | None = None,
-    truth: str | Path | None = None,
-    names: Sequence[str] | None = None,
     protocol: str | Mapping[str, Any] | None = None,
-    out: str | Path | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
     allow_imports: bool = False,
-    slices: bool = False,
+    cache: str | Path | None = None,
+    report: Report = Report(),
 ) -> dict[str, Any]:
     """Finds the faces of a data set with a model and judges them.
 
     Args:
         model: a detector, or what ``facezoo.inference.loading.load_model`` takes: a name in the
             zoo, a YAML file, a run folder, a checkpoint.
-        data: a folder in the layout of WIDER FACE (its validation set is taken), a COCO json
-            beside its images, or a data set; by default the config's validation set.
+        data: a folder in the layout of WIDER FACE (its validation set is taken, with the landmarks
+            of ``retinaface_labels/val/label.txt`` where that is there), a COCO json beside its
+            images, or a data set; by default the config's validation set.
         weights: file of the weights, by default the model's own.
-        truth: folder of the official ``.mat`` files; by default ``eval_tools/ground_truth`` in or
-            beside the data root, where it is there. Without them easy, medium and hard are
-            approximated by size, under other names.
-        names: image ids to restrict the evaluation to, as a set of its own.
-        protocol: the scale, such as ``vga``; by default the config's, else ``original``.
-        out: folder for numbers, predictions, curves and pictures.
+        protocol: the scale, such as ``vga`` or a name under ``evaluation.protocols`` of the config;
+            by default the config's, else ``original``.
         overrides: changes of the config, such as ``["evaluation.score_thresh=0.05"]``.
         device: ``auto`` or a device of torch; a model that is built already stays where it is.
         batch_size: the most photographs that are predicted together; see ``Detector``.
         allow_imports: whether the config of a checkpoint may import plug-ins.
-        slices: whether to add recall by what makes faces hard, landmark error, calibration and
-            duplicates: the evaluators of ``facezoo.evaluation.report.slice_evaluators``.
+        cache: folder that keeps the faces found; those that are in it already, found in the same
+            photographs in the same way, are not looked for again. Not for a model that is built
+            already, nor for photographs that are in no files.
+        report: which images are judged, by what, and where the outcome is written.
 
     Returns:
-        The numbers by name, and with them what they depend on, such as ``protocol``.
+        The numbers by name, and with them what they depend on, such as ``protocol``; with a cache
+        also ``from_cache``, how many images were not looked at again, else times per image.
 
     Raises:
         FacezooError: the config, the weights, the data or the truth is wrong or missing.
     """
-    config: Config | None = None
-    section: Mapping[str, Any] = {}
-    described: dict[str, Any] = {}
+    loaded: LoadedModel | None = None
     if isinstance(model, FaceDetector):
-        if weights is not None or overrides:
-            raise ConfigError("Weights and overrides go with a model that is not built yet.")
-        network = model
+        if weights is not None or overrides or cache is not None:
+            raise ConfigError(
+                "Weights, overrides and a cache go with a model that is not built yet."
+            )
+        detector = Detector(model, protocol=protocol or "original", batch_size=batch_size)
     else:
         place = choose_device(device)
         loaded = load_model(model, weights, overrides, allow_imports=allow_imports)
-        network = loaded.model.to(place).to(memory_format=torch.channels_last)
-        config, section = loaded.config, loaded.config.data.get("evaluation") or {}
-        described = {"model": config.name, "weights": str(loaded.weights)}
-    dataset, root = _open(data, config)
-    if names is not None:
-        dataset = Subset(dataset, list(names))
-    detector = Detector(
-        network,
-        protocol=protocol or section.get("protocol", "original"),
-        score_thresh=section.get("score_thresh"),
-        nms_thresh=section.get("nms_thresh"),
-        batch_size=batch_size,
+        detector = _detector(loaded, place, protocol, batch_size)
+    config = None if loaded is None else loaded.config
+    opened = open_set(data, config, report.names)
+    evaluators = with_truth(
+        _evaluators(config, report.slices), report.truth, opened.root, opened.dataset
     )
-    evaluators = with_truth(_evaluators(config, slices), truth, root, dataset)
-    image_ids = [dataset.image_id(i) for i in range(len(dataset))]
+    image_ids = [opened.dataset.image_id(i) for i in range(len(opened.dataset))]
     for evaluator in evaluators:
         evaluator.check(image_ids)
-    judgement = judge(detector, dataset, evaluators, batch_size, watch=_watched)
-    described |= {"images": len(dataset), **detector.describe()}
-    if out is not None:
-        write_report(Path(out), dataset, judgement, described)
+    kept: PredictionCache | None = None
+    if cache is not None and loaded is not None:
+        files = image_files(opened.dataset)
+        kept = PredictionCache(Path(cache), prediction_key(loaded, detector), files)
+    judgement = judge(detector, opened.dataset, evaluators, batch_size, _watched, kept)
+    judgement = replace(judgement, metrics=judgement.metrics | time_metrics(judgement.search))
+    described = _described(judgement, detector, loaded, opened, kept)
+    if report.out is not None:
+        write_report(Path(report.out), opened.dataset, judgement, described)
     return {**judgement.metrics, **described}
 
 
-def _open(
-    data: str | Path | FaceDataset | None, config: Config | None
-) -> tuple[FaceDataset, Path | None]:
-    """Returns the data set and its root, where it has one."""
-    if isinstance(data, FaceDataset):
-        return data, None
-    if data is None:
-        if config is None or not config.get("data.val"):
-            raise ConfigError("There is nothing to evaluate on: give data, the root of a data set.")
-        root = config.get("data.root")
-        return build_dataset(config, "val")[0], Path(root) if root else None
-    place = Path(data)
-    if place.suffix.lower() == ".json":
-        return CocoFaces(place.parent, place), place.parent
-    return WiderFace(place, "val"), place
+def _detector(
+    loaded: LoadedModel,
+    place: torch.device,
+    protocol: str | Mapping[str, Any] | None,
+    batch_size: int,
+) -> Detector:
+    """Returns the detector that a model and the section ``evaluation`` of its config make."""
+    section = loaded.config["evaluation"]
+    return Detector(
+        loaded.model.to(place).to(memory_format=torch.channels_last),
+        protocol=configured_protocol(loaded.config, protocol),
+        score_thresh=section["score_thresh"],
+        nms_thresh=section["nms_thresh"],
+        batch_size=batch_size,
+    )
+
+
+def _described(
+    judgement: Judgement,
+    detector: Detector,
+    loaded: LoadedModel | None,
+    opened: EvaluatedSet,
+    cache: PredictionCache | None,
+) -> dict[str, Any]:
+    """Returns what the numbers depend on."""
+    described: dict[str, Any] = {}
+    if loaded is not None:
+        described = {"model": loaded.config.name, "weights": str(loaded.weights)}
+    described |= describe_set(opened.dataset, judgement.truth, judgement.official_truth)
+    if opened.landmarks is not None:
+        described["landmarks"] = str(opened.landmarks)
+    described |= detector.describe() | describe_times(judgement.search, detector)
+    if cache is not None:
+        described["from_cache"] = judgement.search.from_cache
+    return described
 
 
 def _evaluators(config: Config | None, slices: bool) -> list[Evaluator]:

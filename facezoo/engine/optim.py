@@ -87,6 +87,29 @@ def parameter_groups(model: nn.Module, lr: float, decay_norms: bool = False) -> 
     ]
 
 
+def separate_biases(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Gives the biases groups of their own, each with the settings of the one that they leave.
+
+    Biases are the parameters called ``bias``, those of norms among them, as in YOLOv5. The groups
+    come behind all others; of a group that holds nothing else an empty one stays.
+
+    Args:
+        model: whose parameters they are.
+        optimizer: not yet used.
+
+    Returns:
+        The number of the first group of biases.
+    """
+    first = len(optimizer.param_groups)
+    biases = {id(p) for name, p in model.named_parameters() if name.split(".")[-1] == "bias"}
+    for group in optimizer.param_groups[:first]:
+        own = [parameter for parameter in group["params"] if id(parameter) in biases]
+        if own:
+            group["params"] = [one for one in group["params"] if id(one) not in biases]
+            optimizer.add_param_group({**group, "params": own})
+    return first
+
+
 def _find(name: str) -> type[torch.optim.Optimizer]:
     kind = getattr(torch.optim, name, None)
     if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer):

@@ -9,6 +9,7 @@ from typing import Any
 
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.images import write_image
+from facezoo.engine.evaluated_set import describe_set
 from facezoo.engine.report_page import write_page
 from facezoo.engine.validation import Judgement, mistake_pages, predictions_page
 from facezoo.evaluation.plots import pr_curves
@@ -34,8 +35,13 @@ def write_report(
         out: a folder, made where it is missing.
         dataset: the photographs.
         judgement: what ``judge`` gave for them.
-        described: what the numbers depend on, kept beside them.
+        described: what else the numbers depend on than the photographs and their faces, or these
+            too; kept beside them.
     """
+    described = {
+        **describe_set(dataset, judgement.truth, judgement.official_truth),
+        **described,
+    }
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(
         json.dumps({**judgement.metrics, **described}, indent=2) + "\n", encoding="utf-8"

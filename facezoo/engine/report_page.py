@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.engine.pictures import MATCH_IOU, Mistake, find_mistakes, mistakes_page
 from facezoo.engine.validation import BEST_THRESHOLD, Judgement, shown_threshold
-from facezoo.evaluation.matching import is_counted
 from facezoo.evaluation.overlaps import pairwise_iou
 
 MOST_CROPS = 60
@@ -104,25 +103,18 @@ def write_page(
         path: of the HTML.
         dataset: the photographs.
         judgement: what ``judge`` gave for them.
-        described: what the numbers depend on, such as ``Detector.describe`` gives; a ``note``
-            stands at the top.
+        described: what the numbers depend on, such as ``describe_set`` and ``Detector.describe``
+            give; a ``note`` stands at the top.
         pr_curves_png: picture of the curves, shown where the judgement has some.
     """
     slices, rest = split_metrics(judgement.metrics)
     misses, alarms = find_mistakes(
         judgement.predictions, judgement.truth, shown_threshold(judgement)
     )
-    counted = sum(int(is_counted(annotated).sum()) for annotated in judgement.truth.values())
-    annotated_faces = sum(len(annotated.boxes) for annotated in judgement.truth.values())
     html = _template().render(
         model=described.get("model", "A face detector"),
         note=described.get("note"),
-        run={
-            "data": type(dataset).__name__,
-            "images": len(judgement.truth),
-            "faces": f"{counted} and {annotated_faces - counted} ignored",
-            **{name: value for name, value in described.items() if name not in ("model", "note")},
-        },
+        run={name: value for name, value in described.items() if name not in ("model", "note")},
         groups=rest,
         slices=slices,
         curves=_data_uri("png", pr_curves_png.read_bytes()) if judgement.curves else None,
@@ -141,7 +133,11 @@ def write_page(
 def split_metrics(
     metrics: Mapping[str, float],
 ) -> tuple[dict[str, list[SliceRow]], dict[str, list[Metric]]]:
-    """Returns the slices by what divides the faces, and all other numbers by evaluator."""
+    """Returns the slices by what divides the faces, and all other numbers by evaluator.
+
+    A bucket of ``recall_by_size`` that is also a slice of height, with the same faces and the same
+    recall, stands among the slices only.
+    """
     slices: dict[str, list[SliceRow]] = {}
     taken: set[str] = set()
     for name, count in metrics.items():
@@ -158,12 +154,24 @@ def split_metrics(
         )
         slices.setdefault(division.removeprefix("slices/"), []).append(row)
         taken |= {one.name for one in (row.faces, row.recall, row.ap) if one is not None}
+    _drop_repeated(slices)
     rest: dict[str, list[Metric]] = {}
     for name, value in metrics.items():
         if name not in taken:
             evaluator, _, label = name.partition("/")
             rest.setdefault(evaluator, []).append(Metric(name, label or name, float(value)))
     return slices, rest
+
+
+def _drop_repeated(slices: dict[str, list[SliceRow]]) -> None:
+    heights = {_fact(row) for row in slices.get("height", [])}
+    buckets = [row for row in slices.pop("recall_by_size", []) if _fact(row) not in heights]
+    if buckets:
+        slices["recall_by_size"] = buckets
+
+
+def _fact(row: SliceRow) -> tuple[str, float, float | None]:
+    return row.name, row.faces.value, None if row.recall is None else row.recall.value
 
 
 def crops_of_misses(

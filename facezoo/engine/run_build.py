@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from facezoo.builder import (
+    build_batch_transforms,
     build_dataset,
     build_evaluators,
     build_hooks,
@@ -19,12 +20,14 @@ from facezoo.builder import (
     build_schedule,
 )
 from facezoo.config import Config
+from facezoo.data.batch_augmentation import BatchAugmentation
 from facezoo.data.loader import train_stream
+from facezoo.data.reading import Reading, open_reading
+from facezoo.data.sampler import TrainPlan
 from facezoo.engine import distributed
 from facezoo.engine.allocator import keep_freed_memory
 from facezoo.engine.distributed import own_device, with_shared_batch_norm
 from facezoo.engine.generators import seed_generators
-from facezoo.engine.run_check import run_protocol
 from facezoo.engine.run_config import without_pretrained
 from facezoo.engine.run_start import Start
 from facezoo.engine.settings import TrainSettings
@@ -32,6 +35,7 @@ from facezoo.engine.trainer import Trainer
 from facezoo.engine.truth import with_truth
 from facezoo.engine.validation import Validation
 from facezoo.inference.device import choose_device
+from facezoo.inference.protocols import configured_protocol
 from facezoo.structures import Batch
 from facezoo.zoo.safe_load import init_from as load_parts
 
@@ -61,6 +65,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
     seed_generators(settings.seed)
     data = config.data["data"]
     dataset, transforms = build_dataset(config, "train")
+    reading = _reading(config)
     model = build_model(config)
     if init_from is not None:
         for line in load_parts(model, init_from):
@@ -83,6 +88,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
             share=distributed.share(),
             sides=data.get("multi_scale"),
             on_unreadable=data.get("on_unreadable", "stop"),
+            reading=reading,
         )
 
     trainer = Trainer(
@@ -94,20 +100,39 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
         batch_size=data["batch_size"],
         settings=settings,
         hooks=build_hooks(config),
-        validation=_validation(config),
+        validation=_validation(config, reading),
         folder=start.folder,
         config=start.config,
         note=start.note,
+        augmentation=_augmentation(config, len(dataset)),
     )
     if not distributed.is_main():  # else every rank would draw the same dropout
         seed_generators(settings.seed, distributed.share().rank)
     return trainer
 
 
-def _validation(config: Config) -> Validation | None:
+def _reading(config: Config) -> Reading:
+    """Returns how the run reads photographs; a config of an older version does not say."""
+    data = config.data["data"]
+    return open_reading(
+        data.get("cache"), data.get("cache_limit", "8GiB"), data.get("reduced_decoding", False)
+    )
+
+
+def _augmentation(config: Config, samples_per_epoch: int) -> BatchAugmentation | None:
+    """Returns what is done to this process's share of the batches, None for nothing."""
+    transforms = build_batch_transforms(config)
+    if not transforms:
+        return None
+    batch_size, seed = config["data.batch_size"], config["train.seed"]
+    plan = TrainPlan(samples_per_epoch, batch_size, seed, distributed.share())
+    return BatchAugmentation(tuple(transforms), plan)
+
+
+def _validation(config: Config, reading: Reading) -> Validation | None:
     if not config.data["data"].get("val"):
         return None
-    protocol = run_protocol(config)
+    protocol = configured_protocol(config)
     dataset, transforms = build_dataset(config, "val")
     section = config.data["evaluation"]
     root = config.get("data.root")
@@ -120,6 +145,7 @@ def _validation(config: Config) -> Validation | None:
         protocol,
         section["score_thresh"],
         section["nms_thresh"],
+        reading,
     )
 
 

@@ -13,7 +13,7 @@ from facezoo.engine.hooks.evaluation import Evaluation
 from facezoo.engine.run_config import carried_config
 from facezoo.engine.settings import TrainSettings
 from facezoo.errors import ConfigError
-from facezoo.inference.protocols import Protocol, parse_protocol
+from facezoo.inference.protocols import configured_protocol
 from facezoo.registry import HOOKS
 
 NEEDED = {"data.train": "dataset", "optimizer": "type", "schedule": "type"}
@@ -45,19 +45,6 @@ def check_run(
     return list(dict.fromkeys(problems))
 
 
-def run_protocol(config: Config) -> Protocol:
-    """Returns the protocol under ``evaluation.protocol``.
-
-    Raises:
-        ConfigError: there is no such protocol.
-    """
-    try:
-        return parse_protocol(config["evaluation.protocol"])
-    except ConfigError as error:
-        sentence = located(f"evaluation.protocol: {error}", config.tree)
-        raise ConfigError(sentence) from error
-
-
 def _problems_of_run(config: Config) -> list[str]:
     """Returns what is wrong with a run whose sections are each in order."""
     sentences = [
@@ -82,7 +69,7 @@ def _problems_of_run(config: Config) -> list[str]:
             sentences += error.problems
     problems = [located(sentence, config.tree) for sentence in sentences]
     try:
-        run_protocol(config)
+        configured_protocol(config)
     except ConfigError as error:
         problems += error.problems
     return problems

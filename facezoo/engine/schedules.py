@@ -17,22 +17,61 @@ from facezoo.registry import SCHEDULES
 class Schedule:
     """Base of the schedules: a linear warm-up, then ``decay``.
 
+    During the warm-up, momentum and the learning rate of the biases may move as well, as in YOLOv5.
+
     Args:
         warmup: share of the run over which the factor rises linearly from 0 to 1.
+        warmup_momentum: momentum at the start of the warm-up (for Adam and its relatives the first
+            beta), which moves linearly to the optimizer's own; None leaves it as it is.
+        warmup_bias_lr: learning rate of the biases at the start of the warm-up, which moves
+            linearly to the optimizer's own; None lets it rise from 0 like the others.
+
+    Raises:
+        ConfigError: a number is out of range, or something is to warm up in a warm-up of no steps.
     """
 
-    def __init__(self, warmup: float = 0.0) -> None:
+    def __init__(
+        self,
+        warmup: float = 0.0,
+        warmup_momentum: float | None = None,
+        warmup_bias_lr: float | None = None,
+    ) -> None:
         if not 0 <= warmup < 1:
             raise ConfigError(
                 f"warmup is {warmup}; it is a share of the run: give 0 or more, under 1."
             )
+        for name, value in (
+            ("warmup_momentum", warmup_momentum),
+            ("warmup_bias_lr", warmup_bias_lr),
+        ):
+            if value is not None and warmup == 0:
+                raise ConfigError(f"{name} is {value}, but warmup is 0: give a share of the run.")
+        if warmup_momentum is not None and not 0 <= warmup_momentum < 1:
+            raise ConfigError(f"warmup_momentum is {warmup_momentum}; give 0 or more, under 1.")
+        if warmup_bias_lr is not None and warmup_bias_lr < 0:
+            raise ConfigError(f"warmup_bias_lr is {warmup_bias_lr}; give 0 or more.")
         self.warmup = warmup
+        self.warmup_momentum = warmup_momentum
+        self.warmup_bias_lr = warmup_bias_lr
 
     def factor(self, progress: float) -> float:
         """Returns what the learning rate is multiplied by at ``progress`` (0 to 1)."""
         if progress < self.warmup:
             return progress / self.warmup
         return self.decay((progress - self.warmup) / (1 - self.warmup), progress)
+
+    def warmed_up(self, start: float | None, value: float, progress: float) -> float:
+        """Returns a setting, which in the warm-up moves from ``start`` to ``value``.
+
+        Args:
+            start: at the start of the run; None where the setting does not move.
+            value: behind the warm-up.
+            progress: share of the run that is done, 0 to 1.
+        """
+        if start is None or progress >= self.warmup:
+            return value
+        done = progress / self.warmup
+        return start * (1 - done) + value * done
 
     def decay(self, after_warmup: float, progress: float) -> float:
         """Returns the factor after the warm-up.
@@ -50,10 +89,18 @@ class FallingSchedule(Schedule):
     Args:
         warmup: share of the run over which the factor rises linearly from 0 to 1.
         final: factor at the end of the run.
+        warmup_momentum: see ``Schedule``.
+        warmup_bias_lr: see ``Schedule``.
     """
 
-    def __init__(self, warmup: float = 0.0, final: float = 0.0) -> None:
-        super().__init__(warmup)
+    def __init__(
+        self,
+        warmup: float = 0.0,
+        final: float = 0.0,
+        warmup_momentum: float | None = None,
+        warmup_bias_lr: float | None = None,
+    ) -> None:
+        super().__init__(warmup, warmup_momentum, warmup_bias_lr)
         self.final = final
 
 
@@ -83,12 +130,19 @@ class Step(Schedule):
         milestones: shares of the whole run, rising, each between 0 and 1.
         gamma: what the factor is multiplied by at a milestone.
         warmup: share of the run over which the factor rises linearly from 0 to 1.
+        warmup_momentum: see ``Schedule``.
+        warmup_bias_lr: see ``Schedule``.
     """
 
     def __init__(
-        self, milestones: Sequence[float], gamma: float = 0.1, warmup: float = 0.0
+        self,
+        milestones: Sequence[float],
+        gamma: float = 0.1,
+        warmup: float = 0.0,
+        warmup_momentum: float | None = None,
+        warmup_bias_lr: float | None = None,
     ) -> None:
-        super().__init__(warmup)
+        super().__init__(warmup, warmup_momentum, warmup_bias_lr)
         if list(milestones) != sorted(milestones) or not all(0 < one < 1 for one in milestones):
             raise ConfigError(
                 f"milestones is {list(milestones)}; milestones are shares of the run: "

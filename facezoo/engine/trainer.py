@@ -21,10 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 from facezoo.config import Config, load_config
+from facezoo.data.batch_augmentation import BatchAugmentation
 from facezoo.data.prefetch import prefetched
 from facezoo.engine import distributed
 from facezoo.engine.faults import OutOfMemoryError, needs_memory
 from facezoo.engine.hooks.base import Hook, in_order
+from facezoo.engine.pace import Pace
 from facezoo.engine.replay_file import save_replay
 from facezoo.engine.schedules import Schedule
 from facezoo.engine.settings import TrainSettings
@@ -50,7 +52,7 @@ class Trainer:
     Args:
         model: the detector, on the device it is trained on.
         optimizer: over the model's parameters; its learning rates are the base the schedule scales.
-        schedule: factor of the learning rates by progress.
+        schedule: factor of the learning rates by progress, and what else the warm-up moves.
         open_stream: gives this process's share of the endless batches from a step on.
         samples_per_epoch: images of the training set, at least 1.
         batch_size: images per step, of all processes together.
@@ -60,6 +62,7 @@ class Trainer:
         folder: the run folder.
         config: the merged config, kept in each checkpoint.
         note: stands in every line that reports a number, such as "sample run on synthetic faces".
+        augmentation: what is done to whole batches on the device.
 
     Attributes:
         step: updates done.
@@ -89,6 +92,7 @@ class Trainer:
         folder: Path = Path(),
         config: Config | None = None,
         note: str = "",
+        augmentation: BatchAugmentation | None = None,
     ) -> None:
         settings.check_batch_size(batch_size, distributed.share().world_size)
         self.model = model
@@ -96,6 +100,7 @@ class Trainer:
         self.optimizer = optimizer
         self.schedule = schedule
         self.open_stream = open_stream
+        self.augmentation = augmentation
         self.samples_per_epoch = samples_per_epoch
         self.batch_size = batch_size
         self.settings = settings
@@ -118,9 +123,9 @@ class Trainer:
         self.interrupted: str | None = None
         self.stop_reason: str | None = None
         self.window = Window(settings.max_skipped)
+        self._pace = Pace(model, optimizer, schedule)
         self.update = Update(model, optimizer, settings)
         self._signals = Signals()
-        self._base_rates = [group["lr"] for group in optimizer.param_groups]
 
     @property
     def epochs_done(self) -> float:
@@ -174,7 +179,7 @@ class Trainer:
             self.model.train()
             self._call("before_train")
             self._call_pending()
-            stream = prefetched(self.open_stream(self.step), self.device)
+            stream = self._batches(self.step)
             self.window.start()
             while not self.is_last_step:
                 batch = self._next(stream)
@@ -273,6 +278,11 @@ class Trainer:
     def _interruption(self, signal_name: str) -> RunInterrupted:
         return RunInterrupted(signal_name, f"{signal_name} ended the run after step {self.step}")
 
+    def _batches(self, step: int) -> Iterator[Batch]:
+        """Gives the batches from a step on, on the device and changed as whole batches are."""
+        change = None if self.augmentation is None else self.augmentation.from_step(step)
+        return prefetched(self.open_stream(step), self.device, change)
+
     def _next(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
         batch = next(stream)
@@ -282,7 +292,7 @@ class Trainer:
     def _train_on(self, batch: Batch) -> None:
         """Makes a step of a batch: updates the weights, and notes what the hooks are owed."""
         self.whole = False
-        self._set_learning_rate()
+        self._pace.set((self.step + 0.5) / self.total_steps)
         try:
             losses, bad = self.update(batch)
         except RuntimeError as error:
@@ -307,7 +317,7 @@ class Trainer:
         rank = distributed.share().rank
         path = self.folder / "replay" / f"step_{error.step:06d}_rank{rank}.safetensors"
         try:
-            save_replay(path, self.model, next(self.open_stream(error.step - 1)), error.step)
+            save_replay(path, self.model, next(self._batches(error.step - 1)), error.step)
         except (OSError, RuntimeError, ValueError, FacezooError) as reason:
             logger.warning("The batch of step %d could not be kept: %s", error.step, reason)
             return
@@ -317,11 +327,6 @@ class Trainer:
             self.folder,
             path,
         )
-
-    def _set_learning_rate(self) -> None:
-        factor = self.schedule.factor((self.step + 0.5) / self.total_steps)
-        for group, rate in zip(self.optimizer.param_groups, self._base_rates, strict=True):
-            group["lr"] = rate * factor
 
     def _publish_window(self) -> None:
         self.window.dropped = sum(distributed.gather(self.window.dropped))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -15,26 +13,25 @@ import torch
 from numpy.typing import NDArray
 
 from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.reading import PLAIN_READING, Reading
 from facezoo.data.transforms.base import Transform
 from facezoo.engine import distributed
 from facezoo.engine.pictures import find_mistakes, fit, mistakes_page, page
+from facezoo.engine.prediction_cache import PredictionCache
+from facezoo.engine.search import NO_SEARCH, Search, Watch, find_faces, join
 from facezoo.engine.signals import RunInterrupted
+from facezoo.evaluation import WiderFaceAP
 from facezoo.evaluation.base import Curve, Evaluator
 from facezoo.inference.detector import Detector
 from facezoo.inference.drawing import draw_faces
 from facezoo.inference.protocols import Protocol
 from facezoo.structures import Batch, Faces, LossTerm, Truth
 
-logger = logging.getLogger(__name__)
-
-READERS = 4
-AHEAD = 4
 SHOWN_IMAGES = 12
 SHOWN_SIDE = 384
 SHOWN_SCORE = 0.5
 BEST_THRESHOLD = "operating_point/best_threshold"
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -51,6 +48,7 @@ class Validation:
         protocol: the scale at which faces are looked for.
         score_thresh: lowest score of a face.
         nms_thresh: IoU above which the worse of two faces is dropped.
+        reading: how batches for the losses are read.
     """
 
     dataset: FaceDataset
@@ -61,6 +59,7 @@ class Validation:
     protocol: Protocol
     score_thresh: float
     nms_thresh: float
+    reading: Reading = PLAIN_READING
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,16 @@ class Judgement:
         truth: annotated faces by image id.
         metrics: by name, as the evaluators give them.
         curves: precision over recall by name.
+        official_truth: folder of the official files by which easy, medium and hard were judged.
+        search: how the faces were found; an empty one for faces that come from elsewhere.
     """
 
     predictions: dict[str, Faces]
     truth: dict[str, Truth]
     metrics: dict[str, float]
     curves: dict[str, Curve]
+    official_truth: Path | None = None
+    search: Search = NO_SEARCH
 
 
 def judge(
@@ -85,7 +88,8 @@ def judge(
     dataset: FaceDataset,
     evaluators: Sequence[Evaluator],
     batch_size: int = 8,
-    watch: Callable[[Iterable[list[int]]], Iterable[list[int]]] = iter,
+    watch: Watch = iter,
+    cache: PredictionCache | None = None,
 ) -> Judgement:
     """Finds the faces of every photograph of a data set and judges them.
 
@@ -98,24 +102,13 @@ def judge(
         evaluators: give numbers.
         batch_size: photographs that are given to the detector at once.
         watch: passes on the batches of indices, such as a progress bar.
+        cache: gives the faces that are known already and keeps the others, or None.
     """
     count, share = len(dataset), distributed.share()
     batches = [list(range(i, min(i + batch_size, count))) for i in range(0, count, batch_size)]
-    places = batches[share.rank :: share.world_size]
-
-    def find() -> dict[str, Faces]:
-        found: dict[str, Faces] = {}
-        for batch, images in zip(
-            watch(places),
-            read_ahead(lambda batch: [dataset[i].image for i in batch], places),
-            strict=True,
-        ):
-            for i, faces in zip(batch, detector(images), strict=True):
-                found[dataset.image_id(i)] = faces
-        return found
-
-    found = {name: faces for part in gather_work(find) for name, faces in part.items()}
-    predictions = {dataset.image_id(i): found[dataset.image_id(i)] for i in range(count)}
+    own = batches[share.rank :: share.world_size]
+    search = join(gather_work(lambda: find_faces(detector, dataset, own, watch, cache)))
+    predictions = {dataset.image_id(i): search.faces[dataset.image_id(i)] for i in range(count)}
     truth = {dataset.image_id(i): dataset.truth(i) for i in range(count)}
     metrics: dict[str, float] = {}
     curves: dict[str, Curve] = {}
@@ -124,7 +117,13 @@ def judge(
             result = evaluator(predictions, truth)
             metrics |= result.metrics
             curves |= result.curves
-    return Judgement(predictions, truth, *distributed.from_main((metrics, curves)))
+    metrics, curves = distributed.from_main((metrics, curves))
+    return Judgement(predictions, truth, metrics, curves, _official_truth(evaluators), search)
+
+
+def _official_truth(evaluators: Sequence[Evaluator]) -> Path | None:
+    folders = [one.truth for one in evaluators if isinstance(one, WiderFaceAP)]
+    return next((folder for folder in folders if folder is not None), None)
 
 
 @torch.no_grad()
@@ -203,15 +202,3 @@ def mistake_pages(dataset: FaceDataset, judgement: Judgement) -> dict[str, NDArr
         "worst_misses": mistakes_page(misses, read, "px"),
         "worst_false_alarms": mistakes_page(alarms, read, ""),
     }
-
-
-def read_ahead(load: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Gives ``load(item)`` in order, while threads are busy with the next few."""
-    with ThreadPoolExecutor(READERS) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(load, item))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

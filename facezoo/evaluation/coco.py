@@ -103,14 +103,15 @@ class CocoAP(Evaluator):
 
 
 def _library() -> tuple[Any, Any]:
-    """Returns the classes COCO and COCOeval of the faster library, if there, else pycocotools'."""
+    """Returns COCO and COCOeval of the faster library, if it is there, else of pycocotools."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
         from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
 
-        return COCO, COCOeval
+        from facezoo.evaluation.quick_coco import QuickEvaluation
+
+        return COCO, QuickEvaluation
     return COCO, COCOeval_faster
 
 

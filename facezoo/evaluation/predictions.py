@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 COLUMNS = 5
+NAME_BYTES = "surrogateescape"
+"""How Python reads the bytes of a file name that are no UTF-8, and so those of it in a file."""
 
 
 def write_widerface_predictions(folder: Path, predictions: Mapping[str, Faces]) -> None:
@@ -64,7 +66,7 @@ def write_widerface_predictions(folder: Path, predictions: Mapping[str, Faces]) 
         for row in np.column_stack([_xywh(faces), faces.scores.astype(np.float64)]).tolist():
             lines.append(" ".join(f"{value:.9g}" for value in row))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors=NAME_BYTES)
 
 
 def read_widerface_predictions(
@@ -100,11 +102,11 @@ def read_widerface_predictions(
     predictions = {}
     for image_id, path in paths.items():
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8", errors=NAME_BYTES)
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} cannot be read as text ({error}); write it again.") from error
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error}); write it again.") from error
         predictions[image_id] = _parse(path, text)
     return predictions
 

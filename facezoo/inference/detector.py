@@ -3,7 +3,7 @@
 Every command that finds faces goes through ``Detector``, so that their numbers agree for the same
 batches. Scaling is OpenCV's bilinear resize to the size that the protocol asks for. The scaled
 image lies in the upper left corner of one whose sides are multiples of the model's coarsest
-stride, and the rest has the model's own padding colour.
+stride, and the rest has the colour of the mean, unless the model's ``Padding`` says otherwise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from facezoo.errors import ConfigError, DataError
 from facezoo.inference.device import choose_device
 from facezoo.inference.limits import BATCH_SIZE, MAX_PIXELS
 from facezoo.inference.loading import load_model
-from facezoo.inference.protocols import Protocol, parse_protocol
+from facezoo.inference.protocols import Protocol, configured_protocol, parse_protocol
 from facezoo.inference.voting import unmirrored, vote
 from facezoo.models.detector import FaceDetector
 from facezoo.structures import Faces
@@ -46,7 +46,8 @@ class Detector:
         weights: see ``load_model``; only for a model that is not built yet, as are the next two.
         overrides: see ``load_model``.
         allow_imports: see ``load_model``.
-        protocol: the scale; see ``facezoo.inference.protocols``.
+        protocol: the scale; see ``facezoo.inference.protocols``. Names that the config gives under
+            ``evaluation.protocols`` count too.
         score_thresh: lowest score of a face, by default the config's.
         nms_thresh: IoU above which the worse of two faces is dropped, by default the config's.
         device: ``auto`` (CUDA, else MPS, else the CPU) or a device of torch. By default a model
@@ -79,7 +80,6 @@ class Detector:
         for bound, value in (("batch_size", batch_size), ("max_pixels", max_pixels)):
             if value < 1:
                 raise ConfigError(f"{bound} is {value}; give at least 1.")
-        self.protocol = parse_protocol(protocol)
         self.batch_size, self.max_pixels = batch_size, max_pixels
         self.name: str | None = None
         self.weights: Path | None = None
@@ -88,12 +88,14 @@ class Detector:
             if weights is not None or overrides:
                 raise ConfigError("Weights and overrides go with a model that is not built yet.")
             self.model = model
+            self.protocol = parse_protocol(protocol)
             if device is not None:
                 self.model.to(choose_device(device))
         else:
             place = choose_device(device or "auto")
             loaded = load_model(model, weights, overrides, allow_imports=allow_imports)
-            configured = loaded.config.data.get("evaluation") or {}
+            self.protocol = configured_protocol(loaded.config, protocol)
+            configured = loaded.config["evaluation"]
             self.name, self.weights = loaded.config.name, loaded.weights
             self.model = loaded.model.to(place).to(memory_format=torch.channels_last)
         self.score_thresh = _threshold("score_thresh", score_thresh, configured, SCORE_THRESH)
@@ -121,20 +123,42 @@ class Detector:
                 found += self._detect(images[start : start + self.batch_size])
         return found
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return next(self.model.parameters()).device
+
+    @property
+    def device_name(self) -> str:
+        """The name of the graphics card that the model runs on, else the kind of the device."""
+        place = self.device
+        return torch.cuda.get_device_name(place) if place.type == "cuda" else place.type
+
     def describe(self) -> dict[str, Any]:
         """Returns what fixes the result, as it is to stand beside a number."""
         described: dict[str, Any] = {
             "protocol": self.protocol.name(),
+            **self._describe_definition(),
             "resize": "none" if self.protocol.rule == "original" else "bilinear",
             **self._describe_joining(),
-            "padding": f"RGB {self._pad_rgb()} right and below, to a multiple of "
-            f"{self.model.stride} px",
+            "padding": self._describe_padding(),
             "score_thresh": self.score_thresh,
             "nms_thresh": self.nms_thresh,
         }
         if self.name is not None:
             described = {"model": self.name, "weights": str(self.weights), **described}
         return described
+
+    def _describe_definition(self) -> dict[str, str]:
+        named = self.protocol.own_name
+        return {"protocol_definition": self.protocol.definition()} if named else {}
+
+    def _describe_padding(self) -> str:
+        padding, stride = self.model.pixels.padding, self.model.stride
+        where = "on both sides" if padding.centred else "right and below"
+        sides = f"a square of sides of a multiple of {stride} px"
+        to = sides if padding.square else f"a multiple of {stride} px"
+        return f"RGB {self.model.pixels.padding_rgb()} {where}, to {to}"
 
     def _describe_joining(self) -> dict[str, str]:
         if len(self.protocol.views()) == 1:
@@ -160,18 +184,21 @@ class Detector:
             widths = [one.shape[1] for one in photographs]
             return [unmirrored(*pair) for pair in zip(faces, widths, strict=True)]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        scaled, maps = [], []
+        scaled, corners, maps = [], [], []
         for i, photograph in enumerate(photographs):
             scaled.append(scale_image(photograph, scale))
-            maps.append(map_to_original(scaled[i].shape, photograph.shape))
-            groups[self._padded_size_hw(scaled[i])].append(i)
+            size = self._padded_size_hw(scaled[i])
+            corners.append(self._corner(scaled[i], size))
+            maps.append(map_to_original(scaled[i].shape, photograph.shape, corners[i]))
+            groups[size].append(i)
         found: dict[int, Faces] = {}
-        device = next(self.model.parameters()).device
+        device = self.device
         for (height, width), members in self._chunks(groups):
             batch = np.empty((len(members), height, width, 3), dtype=np.uint8)
-            batch[:] = self._pad_rgb()
+            batch[:] = self.model.pixels.padding_rgb()
             for place, i in enumerate(members):
-                batch[place, : scaled[i].shape[0], : scaled[i].shape[1]] = scaled[i]
+                (x, y), (rows, columns) = corners[i], scaled[i].shape[:2]
+                batch[place, y : y + rows, x : x + columns] = scaled[i]
             # Rows of RGB pixels seen as B x 3 x H x W are channels_last without a copy.
             predicted = self.model.predict(
                 torch.from_numpy(batch).permute(0, 3, 1, 2).to(device),
@@ -194,10 +221,15 @@ class Detector:
     def _padded_size_hw(self, image: NDArray[np.uint8]) -> tuple[int, int]:
         stride = self.model.stride
         height, width = (-(-side // stride) * stride for side in image.shape[:2])
+        if self.model.pixels.padding.square:
+            height = width = max(height, width)
         return height, width
 
-    def _pad_rgb(self) -> tuple[int, int, int]:
-        return self.model.pixels.padding
+    def _corner(self, image: NDArray[np.uint8], padded_hw: tuple[int, int]) -> tuple[int, int]:
+        """Returns where the upper left corner of the image lies in the padded one, x and y."""
+        if not self.model.pixels.padding.centred:
+            return 0, 0
+        return (padded_hw[1] - image.shape[1]) // 2, (padded_hw[0] - image.shape[0]) // 2
 
 
 def _check_is_list(images: object) -> None:
@@ -254,19 +286,18 @@ def scale_image(image: NDArray[np.uint8], protocol: Protocol) -> NDArray[np.uint
 
 
 def map_to_original(
-    scaled_shape: tuple[int, ...], original_shape: tuple[int, ...]
+    scaled_shape: tuple[int, ...],
+    original_shape: tuple[int, ...],
+    corner_xy: tuple[int, int] = (0, 0),
 ) -> NDArray[np.float64]:
-    """Returns the 2 x 3 map from pixels of a scaled image to those of its original.
+    """Returns the 2 x 3 map from pixels of a scaled and padded image to those of its original.
 
     Coordinates are those of pixel edges (0 is the outer edge of the first pixel), so that scaling
     moves nothing and the two sides' scales may differ by the rounding of the size.
     """
-    return np.array(
-        [
-            [original_shape[1] / scaled_shape[1], 0, 0],
-            [0, original_shape[0] / scaled_shape[0], 0],
-        ]
-    )
+    x = original_shape[1] / scaled_shape[1]
+    y = original_shape[0] / scaled_shape[0]
+    return np.array([[x, 0, -corner_xy[0] * x], [0, y, -corner_xy[1] * y]])
 
 
 @contextmanager

@@ -14,7 +14,13 @@ normalisation are the model's own. Its name belongs to every number that was mea
 
 The first three and the last are those of the WIDER FACE literature; ``short1600`` is RetinaFace's
 single-scale test (Deng et al., CVPR 2020), ``multiscale`` its other one. A mapping makes others:
-``{views: [long:640, long:1280], mirror: true}``.
+``{views: [long:640, long:1280], mirror: true}``. A config may give such a one a name of its own:
+
+    evaluation:
+      protocols:
+        crowd: {views: [long:1280, long:1920], mirror: true}
+        small: long:320
+      protocol: crowd
 """
 
 from __future__ import annotations
@@ -22,13 +28,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from facezoo.config import Config
+from facezoo.config_schema import located
 from facezoo.errors import ConfigError
 
 Rule = Literal["original", "long", "short", "fixed", "views"]
 RULES = ("long", "short", "fixed")
+SECTION = "evaluation.protocols"
+OWN_NAME = re.compile(r"[A-Za-z_][\w-]*")
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class Protocol:
         longest: bound of the longer side for ``short``, or None.
         scales: the protocols of ``views``, at each of which faces are looked for.
         mirror: whether ``views`` also looks at the mirror image at each scale.
+        own_name: the name that a config gave it, else empty; two protocols of other names are equal
+            where they do the same.
     """
 
     rule: Rule
@@ -48,6 +60,7 @@ class Protocol:
     longest: int | None = None
     scales: tuple[Protocol, ...] = ()
     mirror: bool = False
+    own_name: str = field(default="", compare=False)
 
     def views(self) -> list[tuple[Protocol, bool]]:
         """Returns each scale with whether it is that of the mirror image; one, but for views."""
@@ -56,12 +69,16 @@ class Protocol:
 
     def name(self) -> str:
         """Returns the name that stands beside a number."""
+        return self.own_name or self.definition()
+
+    def definition(self) -> str:
+        """Returns what the protocol is, whatever a config calls it: built-in name, or sizes."""
         for name, known in NAMED.items():
             if self == known:
                 return name
         if self.rule == "views":
             mirrored = ", each also mirrored" if self.mirror else ""
-            return f"views {', '.join(scale.name() for scale in self.scales)}{mirrored}"
+            return f"views {', '.join(scale.definition() for scale in self.scales)}{mirrored}"
         width, height = self.size_wh
         return f"{self.rule}:{width}" if width == height else f"{self.rule}:{width}x{height}"
 
@@ -97,33 +114,85 @@ NAMED = {
 }
 
 
-def parse_protocol(value: str | Mapping[str, Any] | Protocol) -> Protocol:
+def configured_protocol(
+    config: Config, asked: str | Mapping[str, Any] | Protocol | None = None
+) -> Protocol:
+    """Returns the protocol that is asked for, else that under ``evaluation.protocol``.
+
+    Args:
+        config: names under ``evaluation.protocols`` count beside the built-in ones.
+        asked: see ``parse_protocol``.
+
+    Raises:
+        ConfigError: with one sentence for each protocol of the config that is wrong, also where
+            another is asked for; or there is no such protocol.
+    """
+    own = _own_protocols(config)
+    if asked is not None:
+        return parse_protocol(asked, own)
+    try:
+        return parse_protocol(config["evaluation.protocol"], own)
+    except ConfigError as error:
+        raise ConfigError(located(f"evaluation.protocol: {error}", config.tree)) from error
+
+
+def parse_protocol(
+    value: str | Mapping[str, Any] | Protocol, own: Mapping[str, Protocol] | None = None
+) -> Protocol:
     """Returns the protocol that is meant.
 
     Args:
         value: a name, ``long:960``, ``{"long": 960}``, or ``{"views": ["long:640", "long:1280"],
             "mirror": True}``.
+        own: those that a config names.
 
     Raises:
         ConfigError: the name is unknown, or the size is not a positive whole number.
     """
+    known = {**NAMED, **(own or {})}
     if isinstance(value, Protocol):
         return value
     if isinstance(value, Mapping) and "views" in value:
         return _views(value)
     if isinstance(value, Mapping):
         if len(value) != 1:
-            raise _unknown(str(dict(value)))
+            raise _unknown(str(dict(value)), known)
         ((rule, size),) = value.items()
-    elif value in NAMED:
-        return NAMED[value]
+    elif str(value) in known:
+        return known[str(value)]
     else:
         rule, separator, size = str(value).partition(":")
         if not separator:
-            raise _unknown(rule)
+            raise _unknown(rule, known)
     if rule not in RULES:
-        raise _unknown(str(rule))
+        raise _unknown(str(rule), known)
     return Protocol(rule, _size_wh(rule, size))  # type: ignore[arg-type]
+
+
+def _own_protocols(config: Config) -> dict[str, Protocol]:
+    """Returns the protocols that a config names, each with its name."""
+    own: dict[str, Protocol] = {}
+    problems = []
+    for name, definition in config[SECTION].items():
+        if definition is None:
+            continue
+        try:
+            _check_own_name(name)
+            own[name] = replace(parse_protocol(definition), own_name=name)
+        except ConfigError as error:
+            problems.append(located(f"{SECTION}.{name}: {error}", config.tree))
+    if problems:
+        raise ConfigError(problems)
+    return own
+
+
+def _check_own_name(name: str) -> None:
+    if name in NAMED or name in (*RULES, "views"):
+        raise ConfigError(f"{name!r} is a protocol that facezoo brings along; choose another name.")
+    if not OWN_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is no name of a protocol; write a word of letters, digits, - and _."
+        )
 
 
 def _views(value: Mapping[str, Any]) -> Protocol:
@@ -155,11 +224,11 @@ def _size_wh(rule: str, size: object) -> tuple[int, int]:
     return width, height  # type: ignore[return-value]
 
 
-def _unknown(name: str) -> ConfigError:
-    choices = [*NAMED, *RULES]
+def _unknown(name: str, known: Mapping[str, Protocol]) -> ConfigError:
+    choices = [*known, *RULES]
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ConfigError(
-        f"The protocol {name!r} is unknown.{hint} There are {', '.join(NAMED)}, "
+        f"The protocol {name!r} is unknown.{hint} There are {', '.join(known)}, "
         "long:N, short:N, fixed:N with a size in pixels, and {views: [...], mirror: true}."
     )

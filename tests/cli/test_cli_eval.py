@@ -13,12 +13,13 @@ import torch
 from facezoo.builder import build_model
 from facezoo.cli import main
 from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.engine.evaluate import evaluate
+from facezoo.engine.evaluate import Report, evaluate
 from facezoo.errors import ConfigError, DataError
 from facezoo.evaluation import OperatingPoint
 from facezoo.evaluation.base import NO_FACES
 from facezoo.models.detector import FaceDetector
 from facezoo.structures import Faces
+from facezoo.zoo.safe_load import save_tensors
 
 RESULTS = {"widerface/easy": 0.71009, "coco/ap50": 0.5, "images": 400, "protocol": "vga"}
 
@@ -41,7 +42,7 @@ def test_everything_reaches_the_engine(
     names = tmp_path / "names.txt"
     names.write_text("0--Parade/a.jpg\n")
     words = ["--weights", "w", "--data", "d", "--truth", "t", "--list", str(names)]
-    words += ["--device", "cpu", "--batch-size", "2", "--slices"]
+    words += ["--device", "cpu", "--batch-size", "2", "--slices", "--cache", "k"]
     words += ["--protocol", "vga", "--out", "o", "--json", str(tmp_path / "m.json")]
     assert main(["eval", "tiny_test", "a.b=1", *words, "c=2"]) == 0
     ((model, options),) = calls
@@ -49,15 +50,13 @@ def test_everything_reaches_the_engine(
     assert options == {
         "weights": "w",
         "data": Path("d"),
-        "truth": Path("t"),
-        "names": ["0--Parade/a.jpg"],
         "protocol": "vga",
-        "out": Path("o"),
         "overrides": ["a.b=1", "c=2"],
         "device": "cpu",
         "batch_size": 2,
         "allow_imports": False,
-        "slices": True,
+        "cache": Path("k"),
+        "report": Report(["0--Parade/a.jpg"], truth=Path("t"), slices=True, out=Path("o")),
     }
     printed = capsys.readouterr().out
     assert "0.7101" in printed and "tiny_test, protocol vga" in printed and "images: 400" in printed
@@ -68,7 +67,7 @@ def test_what_is_not_given_is_left_to_the_config(calls: list) -> None:
     assert main(["eval", "tiny_test"]) == 0
     ((_, options),) = calls
     assert options.pop("device") == "auto" and options.pop("batch_size") == 8
-    assert not any(options.values())
+    assert options.pop("report") == Report() and not any(options.values())
 
 
 def small_set() -> SyntheticFaces:
@@ -108,10 +107,46 @@ def test_a_report_keeps_both_of_two_images_of_one_name(
     ids = ["e/a.jpg", "e/a.png", "e/a"]
     monkeypatch.setattr(SyntheticFaces, "image_id", lambda self, index: ids[index])
     with pytest.raises(DataError, match="would share the file"):
-        evaluate(build_model("tiny_test"), data=small_set(), out=tmp_path)
+        evaluate(build_model("tiny_test"), data=small_set(), report=Report(out=tmp_path))
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert written >= {"metrics.json", "predictions.json", "predictions.jpg", "worst_misses.jpg"}
     assert written >= {"predictions/e/a.txt", "predictions/e/a.png.txt"}
+
+
+def test_a_report_takes_a_name_that_is_no_text(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(SyntheticFaces, "image_id", lambda self, index: f"e/{index}\udcff.jpg")
+    evaluate(build_model("tiny_test"), data=small_set(), report=Report(out=tmp_path, slices=True))
+    assert len(list((tmp_path / "predictions" / "e").iterdir())) == 3
+    assert (tmp_path / "report.html").is_file() and (tmp_path / "predictions.json").is_file()
+
+
+def test_a_protocol_of_a_config_is_part_of_the_result(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(FaceDetector, "predict", lambda self, images, *_: [NO_FACES] * len(images))
+    monkeypatch.chdir(tmp_path)
+    save_tensors(tmp_path / "w.safetensors", contiguous(build_model("tiny_test").state_dict()), {})
+    (tmp_path / "mine.yaml").write_text(
+        "_BASE_: tiny_test\nevaluation: {protocols: {near: long:96}}\n"
+        "data: {val: {dataset: {num_images: 3}}}\n"
+    )
+    words = ["eval", "mine.yaml", "--weights", "w.safetensors", "--out", "o"]
+    assert main([*words, "--protocol", "near", "--json", "m.json"]) == 0
+    assert "mine.yaml, protocol near" in capsys.readouterr().out
+    for written in ("m.json", "o/metrics.json"):
+        results = json.loads((tmp_path / written).read_text())
+        assert results["protocol"] == "near" and results["protocol_definition"] == "long:96"
+        assert results["data"] == "SyntheticFaces" and results["images"] == 3
+        assert results["time/whole_ms"] > 0 and results["device"] == "cpu"
+    crowd = "evaluation.protocols.crowd={views: [near, long:9]}"
+    assert main([*words, crowd, "--protocol", "crowd"]) == 2
+    assert "evaluation.protocols.crowd: The protocol 'near' is unknown" in capsys.readouterr().err
+
+
+def contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: one.contiguous() for name, one in tensors.items()}
 
 
 def test_eval_predictions_hands_over(

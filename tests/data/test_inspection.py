@@ -192,7 +192,8 @@ def test_planted_in_drawn_images(tmp_path):
     root = clean_synthetic(tmp_path / "data")
     _, val = check_planted(root, tmp_path)
     planted = {kind for _, kind, _ in root.expected}
-    assert set(KINDS) - planted == {"missing_folder", "wrong_size"}  # they have tests of their own
+    # These have tests of their own.
+    assert set(KINDS) - planted == {"missing_folder", "wrong_size", "too_large_image"}
     assert np.isnan(val[1].landmarks[0, :2]).all() and not np.isnan(val[1].landmarks[0, 2]).any()
 
 

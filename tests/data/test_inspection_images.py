@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from facezoo.data import images
 from facezoo.data.inspection.image_files import look_at
 
 
@@ -37,3 +38,11 @@ def test_a_folder_is_no_image(tmp_path):
 def test_a_name_that_no_file_can_have_is_missing(tmp_path):
     (found,) = look_at([tmp_path / ("a" * 300)])
     assert found.fault == "missing_image"
+
+
+def test_a_picture_with_too_many_pixels_is_not_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 1999)
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.zeros((40, 50, 3), np.uint8))[1])
+    (found,) = look_at([tmp_path / "a.png"])
+    assert found.fault == "too_large_image"
+    assert "has 50 x 40 pixels, more than the" in found.message

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from facezoo.builder import build
+from facezoo.builder import build, build_batch_transforms
 from facezoo.config import load_config
+from facezoo.data.batch_augmentation import BatchAugmentation
 from facezoo.data.datasets.synthetic import SyntheticFaces
 from facezoo.data.loader import train_stream, val_batches
 from facezoo.data.sampler import Share, TrainPlan, ValPlan, epoch_order, sample_generator
@@ -230,9 +231,11 @@ def test_the_recipes_of_the_docs_run(tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yaml"
         file.write_text("_BASE_: quickstart\n" + block)
         config = load_config(file)
-        recipes += [config["data.train.transforms"]] if "transforms:" in block else []
-    assert len(blocks) == 5 and len(recipes) == 3
-    for nodes in recipes:
-        transforms = [build(node, TRANSFORMS) for node in nodes]
+        recipes += [config] if "transforms:" in block else []
+    assert len(blocks) == 6 and len(recipes) == 4
+    for config in recipes:
+        transforms = [build(node, TRANSFORMS) for node in config["data.train.transforms"]]
         (batch,) = take(1, transforms=transforms)
+        plan = TrainPlan(8, 4, 3)
+        batch = BatchAugmentation(tuple(build_batch_transforms(config)), plan)(batch, 0)
         assert batch.images.shape == (4, 3, 640, 640)

@@ -76,11 +76,14 @@ def test_a_bad_step_may_be_skipped(
     assert trainer.step == 6 and metrics["train/skipped_steps"] == 2
     assert math.isfinite(metrics["train/loss"])
     for step in range(1, 6):
-        same = [torch.equal(states[step][name], states[step - 1][name]) for name in states[0]]
+        same = {
+            name: torch.equal(one, states[step - 1][name]) for name, one in states[step].items()
+        }
         if step in (2, 4):
-            assert all(same)
+            assert all(same.values())
         elif precision != "fp16":  # where the scaler may leave out a step of its own
-            assert not any(same)
+            same.pop("body.bias")  # before batch norm its gradient is rounding, or nothing at all
+            assert not any(same.values())
     assert not torch.equal(states[-1]["out.weight"], states[0]["out.weight"])
 
 
@@ -143,13 +146,14 @@ def test_momentum_begins_well_after_a_first_step_that_is_left_out(
     make_trainer: MakeTrainer, batch_of: Callable[[int, int], Batch]
 ) -> None:
     from facezoo.engine.optim import TorchOptimizer
+    from facezoo.engine.pace import Pace
 
     trainers = []
     for bad in (set(), {0}):
         trainer = make_trainer(open_stream=poisoned(batch_of, bad), max_skipped=1, precision="fp16")
         optimizer = TorchOptimizer("SGD", trainer.model, 1e-2, momentum=0.9)
         trainer.optimizer = trainer.update.optimizer = optimizer
-        trainer._base_rates = [group["lr"] for group in optimizer.param_groups]
+        trainer._pace = Pace(trainer.model, optimizer, trainer.schedule)
         trainer.fit()
         trainers.append(trainer)
     for trainer in trainers:

@@ -1,8 +1,9 @@
 import math
+from collections.abc import Callable
 
 import pytest
 
-from facezoo.engine.schedules import Cosine, Linear, Step
+from facezoo.engine.schedules import Cosine, Linear, Schedule, Step
 from facezoo.errors import ConfigError
 
 
@@ -43,3 +44,32 @@ def test_warmup_is_a_share(warmup: float) -> None:
 def test_milestones_are_rising_shares(milestones: list[float]) -> None:
     with pytest.raises(ConfigError, match="milestones"):
         Step(milestones)
+
+
+def test_a_setting_moves_linearly_in_the_warm_up_and_stays_exact_behind_it() -> None:
+    schedule = Cosine(0.2)
+    values = [schedule.warmed_up(0.8, 0.937, x) for x in (0.0, 0.05, 0.1, 0.2, 0.9)]
+    assert values[:3] == pytest.approx([0.8, 0.83425, 0.8685])
+    assert values[3:] == [0.937, 0.937]
+    assert schedule.warmed_up(None, 0.937, 0.0) == 0.937
+
+
+@pytest.mark.parametrize("kind", [Cosine, Linear, lambda **a: Step([0.5], **a)])
+def test_every_schedule_takes_the_warm_ups(kind: Callable[..., Schedule]) -> None:
+    schedule = kind(warmup=0.1, warmup_momentum=0.8, warmup_bias_lr=0.1)
+    assert (schedule.warmup_momentum, schedule.warmup_bias_lr) == (0.8, 0.1)
+    assert kind().warmup_momentum is None and kind().warmup_bias_lr is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"warmup_momentum": 0.8}, "warmup_momentum is 0.8, but warmup is 0"),
+        ({"warmup_bias_lr": 0.1}, "warmup_bias_lr is 0.1, but warmup is 0"),
+        ({"warmup": 0.1, "warmup_momentum": 1.0}, "warmup_momentum is 1.0; give 0 or more, under"),
+        ({"warmup": 0.1, "warmup_bias_lr": -0.1}, "warmup_bias_lr is -0.1; give 0 or more"),
+    ],
+)
+def test_warm_ups_that_make_no_sense(arguments: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        Cosine(**arguments)

@@ -11,6 +11,7 @@ import pytest
 
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.datasets.synthetic import SyntheticFaces
+from facezoo.engine.evaluated_set import describe_set
 from facezoo.engine.report import write_report
 from facezoo.engine.report_page import MOST_CROPS, split_metrics, write_page
 from facezoo.engine.validation import Judgement
@@ -129,6 +130,7 @@ def report(
 ) -> Path:
     folder = tmp_path_factory.mktemp("report")
     described = {
+        **describe_set(dataset, judgement.truth, None),
         "model": "retinaface <b>&</b>",
         "weights": "w.safetensors",
         "note": "drawn & <i>not</i> real",
@@ -153,7 +155,12 @@ def decode(uri: str) -> np.ndarray:
 
 
 def test_every_metric_is_on_the_page_once_with_its_value(page: Page, judgement: Judgement) -> None:
-    assert page.metrics == {name: float(value) for name, value in judgement.metrics.items()}
+    once = {  # these are slices of height too
+        name: float(value)
+        for name, value in judgement.metrics.items()
+        if not name.startswith("recall_by_size/")
+    }
+    assert len(once) < len(judgement.metrics) and page.metrics == once
     for name, text in page.texts.items():
         assert float(text.replace(",", "")) == pytest.approx(page.metrics[name], abs=5.1e-5)
 
@@ -238,6 +245,36 @@ def test_slices_are_apart_from_the_other_metrics() -> None:
     }
 
 
+def test_a_bucket_of_size_that_says_something_else_stays() -> None:
+    metrics = {
+        "recall_by_size/0-8": 0.5,
+        "recall_by_size/0-8_faces": 2.0,
+        "recall_by_size/8-16": 0.5,  # at another threshold than the slice
+        "recall_by_size/8-16_faces": 2.0,
+        "recall_by_size/16+_faces": 0.0,
+        "slices/height/0-8/recall": 0.5,
+        "slices/height/0-8_faces": 2.0,
+        "slices/height/8-16/recall": 0.75,
+        "slices/height/8-16_faces": 2.0,
+        "slices/height/16+_faces": 0.0,
+    }
+    slices, rest = split_metrics(metrics)
+    assert [row.name for row in slices["height"]] == ["0-8", "8-16", "16+"]
+    assert [row.name for row in slices["recall_by_size"]] == ["8-16"] and not rest
+
+
+def test_the_page_says_what_was_evaluated(report: Path, judgement: Judgement) -> None:
+    html = report.read_text(encoding="utf-8")
+    counted = sum(int((~one.ignore).sum()) for one in judgement.truth.values())
+    for name, value in (
+        ("data", "Renamed"),
+        ("images", "40"),
+        ("faces", str(counted)),
+        ("truth", "the annotation"),
+    ):
+        assert f'<th scope="row">{name}</th><td>{value}</td>' in html
+
+
 def test_nothing_found_and_nothing_to_find(tmp_path: Path) -> None:
     """No curves, no mistakes, no metrics."""
     dataset = Renamed(["a.jpg"])
@@ -255,7 +292,8 @@ def test_a_name_that_is_no_text_is_written(tmp_path: Path) -> None:
     alarm = Faces(np.float32([[5, 5, 60, 60]]), np.float32([0.9]))
     nobody = Truth(np.zeros((0, 4)), np.zeros(0, bool))
     judgement = Judgement({name: alarm}, {name: nobody}, {}, {})
-    write_page(tmp_path / "report.html", dataset, judgement, {}, tmp_path / "unused.png")
+    described = describe_set(dataset, judgement.truth, None)
+    write_page(tmp_path / "report.html", dataset, judgement, described, tmp_path / "unused.png")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert [one["data-image"] for one in page.figures] == [r"broken\udcff.jpg"]
 

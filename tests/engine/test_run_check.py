@@ -12,6 +12,7 @@ WRONG = [
     ("train.max_steps=null", "Nothing ends the run"),
     ("train.seed=-1", "train.seed is -1; give 0 or more (command line)"),
     ("evaluation.protocol=vgaa", "evaluation.protocol: "),
+    ("evaluation.protocols.near=long", "evaluation.protocols.near: The protocol 'long' is"),
     ("data.val=null", "hooks.evaluation needs a validation set: give data.val"),
 ]
 

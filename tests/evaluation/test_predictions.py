@@ -74,7 +74,7 @@ def test_blanks_and_order(tmp_path: Path) -> None:
         ("name\n1\n1 2 nan 4 0.5\n", ":3 has '1 2 nan 4 0.5' instead"),
         ("name\n1\n1 2 3 4 inf\n", ":3 has '1 2 3 4 inf' instead"),
         ("name\n1\n1 2 -3 4 0.5\n", ":3 has a box of negative width or height"),
-        (b"\xff\xfe\x00name\n0\n", "cannot be read as text"),
+        (b"name\n\xff\xfe\x00\n", ":2 has '\\udcff\\udcfe\\x00' where the number of faces belongs"),
     ],
 )
 def test_malformed(text: str | bytes, problem: str, tmp_path: Path) -> None:
@@ -83,6 +83,17 @@ def test_malformed(text: str | bytes, problem: str, tmp_path: Path) -> None:
         read_widerface_predictions(tmp_path)
     message = str(caught.value)
     assert message.startswith(str(path)) and problem in message and "\n" not in message
+
+
+def test_a_name_that_is_no_text_reads_back(tmp_path: Path) -> None:
+    faces = Faces(np.array([[1, 2, 3, 4]], np.float32), np.array([0.25], np.float32))
+    name = "0--Parade/broken\udcff.jpg"
+    write_widerface_predictions(tmp_path, {name: faces})
+    (path,) = tmp_path.rglob("*.txt")
+    assert path.read_bytes().startswith(b"broken\xff\n")
+    for names in (None, [name]):
+        (read,) = read_widerface_predictions(tmp_path, names).items()
+        assert read[0] == name and read[1].boxes.tolist() == faces.boxes.tolist()
 
 
 def test_missing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from facezoo.errors import ConfigError, DataError
 from facezoo.inference.detector import Detector, as_rgb, evaluation_mode, map_to_original
-from facezoo.models.pixels import Pixels
+from facezoo.models.pixels import Padding, Pixels
 from facezoo.structures import Faces
 
 PAD = (10, 20, 30)
@@ -95,6 +95,30 @@ def test_pads_right_and_below_with_the_colour_of_the_model() -> None:
     padding = torch.cat([seen[0, :, 40:].flatten(1), seen[0, :, :, 70:].flatten(1)], dim=1)
     assert (padding == torch.tensor(PAD)[:, None]).all()
     assert detector.describe()["padding"] == f"RGB {PAD} right and below, to a multiple of 32 px"
+
+
+@pytest.mark.parametrize("protocol", ["original", "long:128", "long:75"])
+def test_a_model_may_want_its_photographs_in_the_middle_of_a_square(protocol: str) -> None:
+    box = (20, 12, 48, 40)
+    model = BrightSpot()
+    model.pixels = Pixels(padding=Padding(colour=(1, 2, 3), centred=True, square=True))
+    detector = Detector(model, protocol=protocol)
+    image = photograph(45, 90, box)
+    (faces,) = detector([image])
+    np.testing.assert_allclose(faces.boxes, [box], atol=0 if protocol == "original" else 1)
+    np.testing.assert_allclose(faces.landmarks, [[box[:2]]], atol=1)
+    (seen,) = model.seen
+    side = {"original": 96, "long:128": 128, "long:75": 96}[protocol]
+    assert seen.shape == (1, 3, side, side)
+    assert seen[0, :, 0, 0].tolist() == seen[0, :, -1, -1].tolist() == [1, 2, 3]
+    if protocol == "original":
+        assert (seen[0, :, 25:70, 3:93].permute(1, 2, 0).numpy() == image).all()
+        outside = seen[0].clone()
+        outside[:, 25:70, 3:93] = torch.tensor([1, 2, 3], dtype=torch.uint8).view(3, 1, 1)
+        assert (outside == outside[:, :1, :1]).all()
+    assert detector.describe()["padding"] == (
+        "RGB (1, 2, 3) on both sides, to a square of sides of a multiple of 32 px"
+    )
 
 
 def test_batches_of_mixed_sizes_equal_one_by_one(tmp_path: Path) -> None:

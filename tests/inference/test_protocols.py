@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facezoo.builder import build_model
+from facezoo.config import load_config
 from facezoo.errors import ConfigError
-from facezoo.inference.protocols import Protocol, parse_protocol
+from facezoo.inference.detector import Detector
+from facezoo.inference.protocols import Protocol, configured_protocol, parse_protocol
 
 SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 
@@ -107,3 +110,80 @@ def test_views_that_are_none(value: dict) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_protocol(value)
     assert "\n" not in str(caught.value)
+
+
+OWN = """
+_BASE_: tiny_test
+evaluation:
+  protocols:
+    crowd: {views: [long:1280, long:1920], mirror: true}
+    small: long:320
+  protocol: crowd
+"""
+
+
+def test_a_config_names_protocols_of_its_own() -> None:
+    config = load_config(OWN)
+    crowd = configured_protocol(config)
+    assert crowd == parse_protocol({"views": ["long:1280", "long:1920"], "mirror": True})
+    assert crowd.name() == "crowd"
+    assert crowd.definition() == "views long:1280, long:1920, each also mirrored"
+    assert configured_protocol(config, "small") == parse_protocol("long:320")
+    for asked in ("vga", {"short": 300}, Protocol("original")):
+        built_in = configured_protocol(config, asked)
+        assert built_in == parse_protocol(asked) and built_in.name() == built_in.definition()
+
+
+def test_an_override_adds_a_protocol_and_takes_one_away() -> None:
+    overrides = ["evaluation.protocols.near={views: [long:640, vga]}", "evaluation.protocol=near"]
+    near = configured_protocol(load_config("tiny_test", overrides))
+    assert (near.name(), near.definition()) == ("near", "views vga, vga")
+    less = load_config(OWN, ["evaluation.protocols.small=null"])
+    with pytest.raises(ConfigError, match="'small' is unknown"):
+        configured_protocol(less, "small")
+
+
+def test_the_detector_says_the_name_and_what_it_stands_for() -> None:
+    detector = Detector(build_model("tiny_test"), protocol=configured_protocol(load_config(OWN)))
+    described = detector.describe()
+    assert described["protocol"] == "crowd"
+    assert described["protocol_definition"] == "views long:1280, long:1920, each also mirrored"
+    plain = Detector(build_model("tiny_test"), protocol="vga").describe()
+    assert plain["protocol"] == "vga" and "protocol_definition" not in plain
+
+
+@pytest.mark.parametrize(
+    ("override", "asked", "sentence"),
+    [
+        ("evaluation.protocol=crwod", None, "evaluation.protocol: The protocol 'crwod' is unknown"),
+        ("evaluation.protocol=crwod", None, "Did you mean 'crowd'? There are original, vga"),
+        ("evaluation.protocol=x", None, "multiscale, crowd, small, long:N"),
+        ("evaluation.protocol=crowd", "smal", "The protocol 'smal' is unknown. Did you mean"),
+        ("evaluation.protocols.vga=long:9", None, "evaluation.protocols.vga: 'vga' is a protocol"),
+        ("evaluation.protocols.long=long:9", "vga", "evaluation.protocols.long: 'long' is a"),
+        ("evaluation.protocols.a=long:x", "vga", "evaluation.protocols.a: The protocol 'long' has"),
+        ("evaluation.protocols.a=crowd", None, "evaluation.protocols.a: The protocol 'crowd' is"),
+        ("evaluation.protocols.a=7", None, "evaluation.protocols.a: The protocol '7' is unknown"),
+        ("evaluation.protocols.a=[vga]", None, "evaluation.protocols.a: The protocol"),
+        ("evaluation.protocols.a={views: [small]}", None, "evaluation.protocols.a: The protocol"),
+        ("evaluation.protocols.a:b=vga", None, "'a:b' is no name of a protocol"),
+    ],
+)
+def test_a_wrong_protocol_of_a_config_is_one_sentence(
+    override: str, asked: str | None, sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configured_protocol(load_config(OWN, [override]), asked)
+    assert len(caught.value.problems) == 1 and sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (asked == "smal") or str(caught.value).endswith("(command line)")
+
+
+def test_all_wrong_protocols_are_said_at_once() -> None:
+    config = load_config(OWN, ["evaluation.protocols.a=b", "evaluation.protocols.c=long"])
+    with pytest.raises(ConfigError) as caught:
+        configured_protocol(config)
+    assert [one.partition(":")[0] for one in caught.value.problems] == [
+        "evaluation.protocols.a",
+        "evaluation.protocols.c",
+    ]

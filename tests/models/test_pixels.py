@@ -6,6 +6,7 @@ import torch
 
 from facezoo.errors import ConfigError
 from facezoo.models import Pixels
+from facezoo.models.pixels import Padding
 
 
 def test_order_mean_and_deviation() -> None:
@@ -17,15 +18,21 @@ def test_order_mean_and_deviation() -> None:
 
 
 def test_padding_is_the_mean_in_rgb() -> None:
-    assert Pixels(order="bgr", mean=(104.4, 117, 300)).padding == (255, 117, 104)
-    assert Pixels(order="rgb", mean=(0, 0, 0), std=(255, 255, 255)).padding == (0, 0, 0)
+    assert Pixels(order="bgr", mean=(104.4, 117, 300)).padding_rgb() == (255, 117, 104)
+    assert Pixels(order="rgb", mean=(0, 0, 0), std=(255, 255, 255)).padding_rgb() == (0, 0, 0)
+
+
+def test_padding_may_have_a_colour_of_its_own() -> None:
+    assert Pixels(padding=Padding(colour=(114, 114, 114))).padding_rgb() == (114, 114, 114)
+    with pytest.raises(ConfigError, match=r"colour of padding is \[0, 0, 256\]"):
+        Padding(colour=(0, 0, 256))
 
 
 def test_a_checkpoint_carries_it() -> None:
     other = Pixels()
     other.load_state_dict(Pixels(order="bgr", mean=(1, 2, 3), std=(4, 5, 6)).state_dict())
     assert other.order.tolist() == [2, 1, 0] and other.std.tolist() == [4, 5, 6]
-    assert other.padding == (3, 2, 1)
+    assert other.padding_rgb() == (3, 2, 1)
 
 
 def test_no_deviation() -> None:

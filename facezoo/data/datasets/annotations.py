@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.datasets.base import FaceDataset, ReadImage
 from facezoo.data.images import read_image
 from facezoo.errors import DataError
 from facezoo.structures import NUM_LANDMARKS, Sample, Truth
@@ -110,13 +110,17 @@ class AnnotatedImages(FaceDataset):
         return len(self.annotations.names)
 
     def __getitem__(self, index: int) -> Sample:
-        """Returns image ``index`` with its faces; only here the image is read."""
+        """Returns image ``index`` with its faces."""
+        return self.sample(index, read_image)
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        """Returns image ``index`` with its faces; only here the image is read, by ``read``."""
         rows = self._rows(index)
         all_of = self.annotations
         keep = self._usable[rows]
         path = self.folder / self.image_id(index)
         return Sample(
-            image=read_image(path),
+            image=read(path),
             boxes=all_of.boxes[rows][keep].astype(np.float32),
             landmarks=all_of.landmarks[rows][keep],
             ignore=all_of.ignore[rows][keep],

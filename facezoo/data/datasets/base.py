@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
 from facezoo.structures import Sample, Truth
+
+ReadImage = Callable[[str | Path], NDArray[np.uint8]]
+"""Gives the photograph in a file as H x W x 3, RGB, as ``facezoo.data.images.read_image`` does."""
 
 
 class FaceDataset:
@@ -29,6 +38,18 @@ class FaceDataset:
             DataError: the image cannot be read.
         """
         raise NotImplementedError
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        """Returns image ``index`` with its faces, its photograph read by ``read``.
+
+        The loader reads through this, so that a cache can stand in between. A data set without
+        files, or that reads them itself, leaves ``read`` alone.
+
+        Raises:
+            IndexError: there is no such image.
+            DataError: the image cannot be read.
+        """
+        return self[index]
 
     def truth(self, index: int) -> Truth:
         """Returns the faces of image ``index`` as evaluators take them, without reading it."""

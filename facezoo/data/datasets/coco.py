@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.datasets.annotations import AnnotatedImages, Annotations, check_name
+from facezoo.data.datasets.base import ReadImage
 from facezoo.errors import DataError
 from facezoo.registry import DATASETS
 from facezoo.structures import NUM_LANDMARKS, Sample
@@ -57,14 +58,14 @@ class CocoFaces(AnnotatedImages):
         super().__init__(images, annotations, json)
         self.counts["other_categories"] = len(content["annotations"]) - self.counts["faces"]
 
-    def __getitem__(self, index: int) -> Sample:
-        """Returns image ``index`` with its faces.
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        """Returns image ``index`` with its faces, read by ``read``.
 
         Raises:
             IndexError: there is no such image.
             DataError: it cannot be read, or has not the size that the json says.
         """
-        sample = super().__getitem__(index)
+        sample = super().sample(index, read)
         height, width = self._sizes_hw[index].tolist()
         if (height, width) not in ((0, 0), sample.image.shape[:2]):
             raise DataError(

@@ -7,7 +7,8 @@ from operator import index as as_index
 
 import numpy as np
 
-from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.datasets.base import FaceDataset, ReadImage
+from facezoo.data.images import read_image
 from facezoo.errors import ConfigError, DataError
 from facezoo.registry import DATASETS
 from facezoo.structures import Sample, Truth
@@ -54,8 +55,12 @@ class Concat(FaceDataset):
 
     def __getitem__(self, index: int) -> Sample:
         """Returns the image at place ``index``."""
+        return self.sample(index, read_image)
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        """Returns the image at place ``index``, read by ``read``."""
         dataset, number = self._find(index)
-        return dataset[number]
+        return dataset.sample(number, read)
 
     def truth(self, index: int) -> Truth:
         """Returns its faces, without reading it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from operator import index as as_index
 
-from facezoo.data.datasets.base import FaceDataset
+from facezoo.data.datasets.base import FaceDataset, ReadImage
+from facezoo.data.images import read_image
 from facezoo.errors import DataError
 from facezoo.registry import DATASETS
 from facezoo.structures import Sample, Truth
@@ -47,7 +48,11 @@ class Subset(FaceDataset):
 
     def __getitem__(self, index: int) -> Sample:
         """Returns the image that the name ``index`` stands for."""
-        return self.dataset[self._place(index)]
+        return self.sample(index, read_image)
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        """Returns the image that the name ``index`` stands for, read by ``read``."""
+        return self.dataset.sample(self._place(index), read)
 
     def truth(self, index: int) -> Truth:
         """Returns its faces, without reading it."""

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from facezoo.data.image_headers import upright_size_hw
 from facezoo.errors import DataError
 
 PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-ORIENTATION = 0x0112  # EXIF's tag
-LYING = frozenset({5, 6, 7, 8})  # its values for a picture that has to be turned by 90 degrees
 
 
 def list_images(folder: Path) -> list[str]:
@@ -89,15 +87,20 @@ def place_images(folder: Path, names: Sequence[str], target: Path) -> None:
 
 def _size_hw(path: Path, source: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            lying = image.getexif().get(ORIENTATION) in LYING
+        size_hw = upright_size_hw(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError(
             f"The image {path} that {source} annotates does not exist; add it, or name the folder "
             "of the images with --images."
         ) from error
-    # Pillow raises SyntaxError and ValueError for some damaged headers.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"The size of the image {path} cannot be read: {error}.") from error
-    return (width, height) if lying else (height, width)
+    except OSError as error:
+        raise DataError(
+            f"The size of the image {path} cannot be read ({error.strerror}); give a file that you "
+            "may read."
+        ) from error
+    if size_hw is None:
+        raise DataError(
+            f"The size of the image {path} cannot be read: it has no header of a picture; fetch it "
+            "again or convert it to JPEG or PNG."
+        )
+    return size_hw

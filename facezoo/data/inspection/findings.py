@@ -40,6 +40,7 @@ KINDS = {
     "missing_image": Kind("images that are missing", Change.REMOVE_IMAGE),
     "unreadable_image": Kind("images that are no picture", Change.REMOVE_IMAGE),
     "truncated_image": Kind("images that are broken off or damaged", Change.REMOVE_IMAGE),
+    "too_large_image": Kind("images of more pixels than are read", Change.REMOVE_IMAGE),
     "wrong_size": Kind("images of another size than annotated", Change.REMOVE_IMAGE),
     "unannotated_image": Kind("images that no annotation names", Change.NOTHING),
     "duplicate_bytes": Kind("images with the bytes of another", Change.REMOVE_IMAGE),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facezoo.data.datasets.widerface import PICTURES
-from facezoo.data.images import read_image
+from facezoo.data.images import TooManyPixelsError, read_image
 from facezoo.errors import DataError
 
 # What begins as one of these is a picture; where it cannot be decoded it is broken off or damaged.
@@ -31,7 +31,8 @@ class ImageFile:
     """What is known of a file after it was read; its pixels are not kept.
 
     Attributes:
-        fault: ``missing_image``, ``unreadable_image``, ``truncated_image``, or empty.
+        fault: ``missing_image``, ``unreadable_image``, ``truncated_image``, ``too_large_image``, or
+            empty.
         message: what is wrong with it, empty where nothing is.
         of_bytes: digest of the file.
         of_pixels: digest of the decoded picture with its size; empty where it has a fault.
@@ -67,6 +68,8 @@ def _look_at_one(path: Path) -> ImageFile:
     try:
         image = read_image(path)
         data = path.read_bytes()  # the second time from the system's memory
+    except TooManyPixelsError as error:
+        return ImageFile("too_large_image", str(error))
     except DataError as error:
         return _faulty(path, str(error))
     except OSError as error:

@@ -1,7 +1,14 @@
-"""Transforms: changes of a sample's image, faces and map, each registered in ``TRANSFORMS``."""
+"""Transforms: changes of a sample, or of a whole batch, each registered in ``TRANSFORMS``."""
 
 from facezoo.data.transforms.albumentations import Albumentations
 from facezoo.data.transforms.base import PartnerTransform, Transform
+from facezoo.data.transforms.batch import BatchFlip, BatchTransform
+from facezoo.data.transforms.batch_colour import (
+    BatchColorJitter,
+    BatchGaussianBlur,
+    BatchGrey,
+)
+from facezoo.data.transforms.color_jitter import ColorJitter
 from facezoo.data.transforms.flip import Flip
 from facezoo.data.transforms.hsv import HSV
 from facezoo.data.transforms.letterbox import Letterbox
@@ -13,6 +20,12 @@ from facezoo.data.transforms.square_crop import SquareCrop
 __all__ = [
     "HSV",
     "Albumentations",
+    "BatchColorJitter",
+    "BatchFlip",
+    "BatchGaussianBlur",
+    "BatchGrey",
+    "BatchTransform",
+    "ColorJitter",
     "Flip",
     "Letterbox",
     "MixUp",

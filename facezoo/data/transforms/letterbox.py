@@ -5,15 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.checks import check_colour, check_size
 from facezoo.data.transforms.view import MEAN_COLOUR, rescaled
+from facezoo.data.transforms.window import Window, WindowTransform
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 
 
 @TRANSFORMS.register
-class Letterbox(Transform):
+class Letterbox(WindowTransform):
     """Scales the longer side to ``size``, up or down (bilinear), and pads to a square.
 
     No face is dropped and no box clipped. Sides are whole pixels, so the two scales may differ by
@@ -40,17 +40,25 @@ class Letterbox(Transform):
         self.value = value
         self.centred = centred
 
-    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Returns the sample scaled and padded; nothing is random."""
+    def plan(self, sample: Sample, generator: np.random.Generator) -> Window:
+        """Returns the whole photograph; nothing is random."""
         height, width = sample.image.shape[:2]
         scale = self.size / max(height, width)
-        new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-        left = (self.size - new_width) // 2 if self.centred else 0
-        top = (self.size - new_height) // 2 if self.centred else 0
-        below, right = self.size - new_height - top, self.size - new_width - left
-        scaled = cv2.resize(sample.image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        shown_width, shown_height = max(1, round(width * scale)), max(1, round(height * scale))
+        return Window(0, 0, width, height, shown_width, shown_height)
+
+    def show(self, sample: Sample, window: Window, reduction: int = 1) -> Sample:
+        """Returns the sample scaled and padded (see ``WindowTransform``)."""
+        width, height = window.shown_width, window.shown_height
+        left = (self.size - width) // 2 if self.centred else 0
+        top = (self.size - height) // 2 if self.centred else 0
+        below, right = self.size - height - top, self.size - width - left
+        if reduction == 1:
+            scaled = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
+        else:
+            scaled = window.of_reduced(sample.image, reduction, cv2.BORDER_REPLICATE, self.value)
         image = cv2.copyMakeBorder(
             scaled, top, below, left, right, cv2.BORDER_CONSTANT, value=self.value
         )
-        scale_xy = (new_width / width, new_height / height)
+        scale_xy = (width / window.width, height / window.height)
         return rescaled(sample, np.asarray(image, np.uint8), scale_xy, (left, top))

@@ -55,6 +55,7 @@ class Evaluation(Hook):
             validation.batch_size,
             validation.workers,
             share=distributed.share(),
+            reading=validation.reading,
         )
         with trainer.evaluated_model() as model:
             losses = validation_loss(

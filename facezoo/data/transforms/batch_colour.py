@@ -1,0 +1,167 @@
+"""Colours and sharpness of a whole batch, each image changed by numbers of its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from facezoo.data.transforms.batch import BatchTransform, laid_out_as
+from facezoo.data.transforms.checks import check_probability
+from facezoo.data.transforms.colour_matrix import GREY_WEIGHTS, ColourRanges
+from facezoo.errors import ConfigError
+from facezoo.registry import TRANSFORMS
+from facezoo.structures import Batch
+
+UNCHANGED = [*np.eye(3).ravel().tolist(), 0.0]
+SIGMAS_IN_KERNEL = 3
+
+
+@TRANSFORMS.register
+class BatchColorJitter(BatchTransform):
+    """Changes brightness, contrast, saturation and hue of each image; see ``ColorJitter``.
+
+    Args:
+        brightness: greatest change of its factor from 1, either way.
+        contrast: greatest change of the factor of the distance from the image's mean grey.
+        saturation: greatest change of the factor of the distance from each pixel's own grey.
+        hue: greatest turn either way, as a share of the colour circle.
+        p: probability.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.2,
+        contrast: float = 0.2,
+        saturation: float = 0.2,
+        hue: float = 0.05,
+        p: float = 0.5,
+    ) -> None:
+        self.ranges = ColourRanges("BatchColorJitter", brightness, contrast, saturation, hue, p)
+
+    def draw(self, generator: np.random.Generator) -> list[float]:
+        """Returns a 3 x 3 matrix of colours and the share of the image's mean grey to add."""
+        change = self.ranges.draw(generator)
+        return UNCHANGED if change is None else [*change[0].ravel().tolist(), change[1]]
+
+    def change(self, batch: Batch, numbers: Tensor) -> Batch:
+        """Returns the batch in other colours."""
+        images = batch.images
+        moved = numbers.to(images.device, non_blocking=True)
+        # A sum of integers is the same in any order.
+        sums = images.sum((2, 3), dtype=torch.int64).float()
+        weights = torch.from_numpy(GREY_WEIGHTS).float().to(images.device, non_blocking=True)
+        greys = (sums * weights).sum(1) / images[0, 0].numel()
+        matrices, shares = moved[:, :9].reshape(-1, 3, 3), moved[:, 9]
+        return replace(batch, images=recoloured(images, matrices, shares * greys))
+
+
+@TRANSFORMS.register
+class BatchGrey(BatchTransform):
+    """Takes the colour out of some images, by the weights of ITU-R BT.601.
+
+    Args:
+        p: probability.
+
+    Raises:
+        ConfigError: ``p`` is no probability.
+    """
+
+    def __init__(self, p: float = 0.1) -> None:
+        check_probability(p, "BatchGrey")
+        self.p = p
+
+    def draw(self, generator: np.random.Generator) -> list[float]:
+        """Returns the 3 x 3 matrix of colours of an image."""
+        grey = generator.random() < self.p
+        return np.ravel(np.tile(GREY_WEIGHTS, (3, 1)) if grey else np.eye(3)).tolist()
+
+    def change(self, batch: Batch, numbers: Tensor) -> Batch:
+        """Returns the batch, some of its images grey."""
+        matrices = numbers.to(batch.images.device, non_blocking=True).reshape(-1, 3, 3)
+        images = recoloured(batch.images, matrices, matrices.new_zeros(len(matrices)))
+        return replace(batch, images=images)
+
+
+@TRANSFORMS.register
+class BatchGaussianBlur(BatchTransform):
+    """Blurs some images, each by a width of its own; what lies beyond the border is mirrored.
+
+    Args:
+        sigma: lowest and highest width of the Gaussian, in pixels, drawn uniformly.
+        p: probability.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+
+    def __init__(self, sigma: tuple[float, float] = (0.3, 1.5), p: float = 0.1) -> None:
+        if not 0 < sigma[0] <= sigma[1]:
+            raise ConfigError(
+                f"sigma of BatchGaussianBlur is {list(sigma)}; give the lowest, above 0, and then "
+                "the highest."
+            )
+        check_probability(p, "BatchGaussianBlur")
+        self.sigma = sigma
+        self.p = p
+        self.radius = math.ceil(SIGMAS_IN_KERNEL * sigma[1])
+
+    def draw(self, generator: np.random.Generator) -> list[float]:
+        """Returns half of a symmetric kernel, from its middle on."""
+        places = np.arange(self.radius + 1)
+        if generator.random() >= self.p:
+            return (places == 0).astype(float).tolist()
+        weights = np.exp(-0.5 * (places / generator.uniform(*self.sigma)) ** 2)
+        return (weights / (2 * weights.sum() - weights[0])).tolist()
+
+    def change(self, batch: Batch, numbers: Tensor) -> Batch:
+        """Returns the batch, some of its images blurred.
+
+        Raises:
+            ConfigError: a side of the images is no longer than the kernel reaches.
+        """
+        images = batch.images
+        if min(images.shape[2:]) <= self.radius:
+            raise ConfigError(
+                f"BatchGaussianBlur looks {self.radius} pixels far, but images have "
+                f"{images.shape[3]} x {images.shape[2]}; give a smaller sigma."
+            )
+        weights = numbers.to(images.device, non_blocking=True)[..., None, None, None]
+        pixels = pad(images.float(), [self.radius] * 4, mode="reflect")
+        for axis in (2, 3):
+            length = images.shape[axis]
+            shifted = [pixels.narrow(axis, start, length) for start in range(2 * self.radius + 1)]
+            pixels = shifted[self.radius] * weights[:, 0]
+            for distance in range(1, self.radius + 1):
+                pair = shifted[self.radius - distance] + shifted[self.radius + distance]
+                pixels = pixels.addcmul(pair, weights[:, distance])
+        return replace(batch, images=laid_out_as(images, _to_bytes(pixels)))
+
+
+def recoloured(images: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
+    """Returns images in other colours, in the memory layout that they have.
+
+    Args:
+        images: B x 3 x H x W, uint8.
+        matrices: B x 3 x 3, from the old colours to the new.
+        offsets: B, added to all channels.
+    """
+    old = [channel.float() for channel in images.unbind(1)]
+    factors = matrices[..., None, None]
+    # Not by a product of matrices, whose rounding may depend on the number of images.
+    new = [
+        sum(factors[:, row, column] * old[column] for column in range(3)) + offsets[:, None, None]
+        for row in range(3)
+    ]
+    return laid_out_as(images, torch.stack([_to_bytes(one) for one in new], dim=1))
+
+
+def _to_bytes(values: Tensor) -> Tensor:
+    return values.round().clamp(0, 255).to(torch.uint8)

@@ -2,7 +2,8 @@
 
 The peak is that of all tensors that live at one time beyond the arguments, results included. On a
 CPU torch's profiler notes each block that is allocated and freed, those inside of an operation
-too; on a GPU it is what torch counts itself.
+too; on a GPU it is what torch counts itself. Each rule has the anchors of each model, and the
+points of a head without anchors.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from facezoo.builder import build_model
 from facezoo.geometry.boxes import cxcywh_to_xyxy
+from facezoo.geometry.grid import AnchorGrid
 from facezoo.registry import ASSIGNERS
 
 MIB = 2**20
 FLOAT32_BYTES = 4
+POINTS = {stride: [stride] for stride in (8, 16, 32)}
 COLUMNS = {
-    "model": "",
+    "grid": "",
     "assigner": "",
     "priors": ",",
     "peak / table": ".3f",
@@ -56,19 +59,23 @@ def main() -> None:
     side = arguments.side
     targets = random_batch(arguments.batch, side, arguments.faces).to(device).targets
     rows = []
-    for model in arguments.models:
-        anchors = build_model(open_config(model, side, arguments.batch)).head.grid
+    makers = {
+        model: build_model(open_config(model, side, arguments.batch)).head.grid
+        for model in arguments.models
+    }
+    makers["points"] = AnchorGrid(POINTS, list(POINTS))
+    for place, anchors in makers.items():
         grid = anchors([(side // stride, side // stride) for stride in anchors.strides], device)
         boxes = cxcywh_to_xyxy(grid.priors).expand(arguments.batch, -1, -1)
         # For rules that look at what the network says: it finds a face everywhere.
-        decoded = boxes, torch.full(boxes.shape[:2], 0.5, device=device)
+        decoded = boxes, torch.full((*boxes.shape[:2], 1), 0.5, device=device)
         table = targets.valid.numel() * len(grid.priors) * FLOAT32_BYTES
         for name, kind in ASSIGNERS:
             rule = kind()
             peak = peak_bytes(partial(rule, grid, targets, decoded), device)
             rows.append(
                 {
-                    "model": model,
+                    "grid": place,
                     "assigner": name,
                     "priors": len(grid.priors),
                     "peak / table": peak / table,

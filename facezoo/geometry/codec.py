@@ -1,18 +1,20 @@
 """From boxes and landmarks to what a network regresses, relative to its priors, and back.
 
-Shapes: B images, N priors, L landmarks. Priors are ``N x 4`` centre x, centre y, width, height in
-pixels. All arithmetic is float32.
+Shapes: B images, N priors, L landmarks. Codes are relative to the priors and strides of a ``Grid``
+of N priors. All arithmetic is float32.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+from facezoo.structures import Grid
 
 _SMALLEST_SIDE = 1e-3
 """Pixels; a box without area has a finite code, so that a masked row cannot make NaN."""
@@ -20,9 +22,30 @@ _SMALLEST_SIDE = 1e-3
 _LARGEST_LOG_RATIO = math.log(1000.0)
 """A decoded side is at most 1,000 times its prior's: an untrained network must not reach inf."""
 
+_SMALLEST_SHARE = 1e-4
+"""What a sigmoid can say has its limits at 0 and 1, whose logits are infinite."""
+
 
 class BoxCodec:
-    """Centre offsets in sides of the prior, sizes as logarithms, over variances (SSD's code).
+    """Between boxes and the numbers that a network says of them.
+
+    Attributes:
+        outputs: numbers that a network says per prior.
+    """
+
+    outputs: int = 4
+
+    def encode(self, grid: Grid, boxes_xyxy: Tensor) -> Tensor:
+        """Returns the codes ``... x N x 4`` of one box ``... x N x 4`` in pixels per prior."""
+        raise NotImplementedError
+
+    def decode(self, grid: Grid, encoded: Tensor) -> Tensor:
+        """Returns the boxes ``B x N x 4``, xyxy in pixels, of ``B x N x outputs``."""
+        raise NotImplementedError
+
+
+class SSDBoxCodec(BoxCodec):
+    """Centre offsets in sides of the prior, sizes as logarithms, over variances.
 
     Liu et al. 2016, section 2.2, equation 2; the variances are those of its implementation.
 
@@ -35,44 +58,112 @@ class BoxCodec:
             raise ConfigError(f"variances are {variances}: each has to be more than 0.")
         self.centre_variance, self.size_variance = variances
 
-    def encode(self, priors: Tensor, boxes_xyxy: Tensor) -> Tensor:
-        """Returns the codes ``... x N x 4`` of one box ``... x N x 4`` per prior."""
-        prior_centre, prior_size = priors.float().split(2, dim=-1)
+    def encode(self, grid: Grid, boxes_xyxy: Tensor) -> Tensor:
+        """See ``BoxCodec.encode``."""
+        prior_centre, prior_size = grid.priors.float().split(2, dim=-1)
         centre, size = xyxy_to_cxcywh(boxes_xyxy.float()).split(2, dim=-1)
         offset = (centre - prior_centre) / (prior_size * self.centre_variance)
         log_ratio = torch.log(size.clamp(min=_SMALLEST_SIDE) / prior_size)
         return torch.cat([offset, log_ratio / self.size_variance], dim=-1)
 
-    def decode(self, priors: Tensor, encoded: Tensor) -> Tensor:
-        """Returns the boxes ``B x N x 4``, xyxy in pixels, of the codes ``B x N x 4``."""
-        prior_centre, prior_size = priors.float().split(2, dim=-1)
+    def decode(self, grid: Grid, encoded: Tensor) -> Tensor:
+        """See ``BoxCodec.decode``."""
+        prior_centre, prior_size = grid.priors.float().split(2, dim=-1)
         offset, log_ratio = encoded.float().split(2, dim=-1)
         centre = prior_centre + offset * self.centre_variance * prior_size
         ratio = torch.exp((log_ratio * self.size_variance).clamp(max=_LARGEST_LOG_RATIO))
         return cxcywh_to_xyxy(torch.cat([centre, prior_size * ratio], dim=-1))
 
 
+class YOLOBoxCodec(BoxCodec):
+    """Sigmoids of a bounded reach: a stride around the cell's centre, four times the anchor.
+
+    YOLOv5's form: centre = cell's centre + (2 sigmoid - 1) strides, side = (2 sigmoid)^2 sides of
+    the anchor. Nothing that a network says can reach infinity.
+    """
+
+    def encode(self, grid: Grid, boxes_xyxy: Tensor) -> Tensor:
+        """See ``BoxCodec.encode``; a box out of reach has the code of the nearest in reach."""
+        prior_centre, prior_size = grid.priors.float().split(2, dim=-1)
+        centre, size = xyxy_to_cxcywh(boxes_xyxy.float()).split(2, dim=-1)
+        offset = (centre - prior_centre) / grid.strides.unsqueeze(-1)
+        shares = torch.cat([(offset + 1) / 2, (size.clamp(min=0) / prior_size).sqrt() / 2], dim=-1)
+        return torch.logit(shares, eps=_SMALLEST_SHARE)
+
+    def decode(self, grid: Grid, encoded: Tensor) -> Tensor:
+        """See ``BoxCodec.decode``."""
+        prior_centre, prior_size = grid.priors.float().split(2, dim=-1)
+        offset, size = (2 * encoded.float().sigmoid()).split(2, dim=-1)
+        centre = prior_centre + (offset - 1) * grid.strides.unsqueeze(-1)
+        return cxcywh_to_xyxy(torch.cat([centre, prior_size * size.square()], dim=-1))
+
+
+class DistributionBoxCodec(BoxCodec):
+    """Distances from the prior's centre to the four sides, each a distribution over bins.
+
+    Li et al. 2020 (generalized focal loss), section 3.2: the distance is the mean of the
+    distribution, in strides. A network says ``bins`` logits for left, top, right and bottom in
+    turn; the codes that ``encode`` gives, targets of a distribution loss, are the distances.
+
+    Args:
+        bins: numbers of the distribution; the farthest distance is ``bins - 1`` strides.
+    """
+
+    def __init__(self, bins: int = 16) -> None:
+        if bins < 2:
+            raise ConfigError(f"bins is {bins}: give at least 2.")
+        self.bins = bins
+        self.outputs = 4 * bins
+
+    def encode(self, grid: Grid, boxes_xyxy: Tensor) -> Tensor:
+        """See ``BoxCodec.encode``: distances in strides, below 0 for a side beyond the centre."""
+        centre = grid.priors[:, :2].float()
+        corner1, corner2 = boxes_xyxy.float().split(2, dim=-1)
+        distances = torch.cat([centre - corner1, corner2 - centre], dim=-1)
+        return distances / grid.strides.unsqueeze(-1)
+
+    def decode(self, grid: Grid, encoded: Tensor) -> Tensor:
+        """See ``BoxCodec.decode``."""
+        shares = encoded.float().unflatten(-1, (4, self.bins)).softmax(dim=-1)
+        places = torch.arange(self.bins, dtype=torch.float32, device=encoded.device)
+        distances = (shares @ places) * grid.strides.unsqueeze(-1)
+        before, after = distances.split(2, dim=-1)
+        centre = grid.priors[:, :2].float()
+        return torch.cat([centre - before, centre + after], dim=-1)
+
+
 class LandmarkCodec:
-    """Offsets of landmarks from the prior's centre, in sides of the prior, over a variance.
+    """Offsets of landmarks from the prior, in sides of the prior, over a variance.
 
     Deng et al. 2020 (RetinaFace), section 3.1.
 
     Args:
         variance: divisor of the offset.
+        origin: where offsets begin: the prior's ``centre``, or the upper left ``corner`` of its
+            cell, as in YOLO5Face (Qi et al. 2021).
     """
 
-    def __init__(self, variance: float = 0.1) -> None:
+    def __init__(
+        self, variance: float = 0.1, origin: Literal["centre", "corner"] = "centre"
+    ) -> None:
         if variance <= 0:
             raise ConfigError(f"variance is {variance}: it has to be more than 0.")
         self.variance = variance
+        self.origin = origin
 
-    def encode(self, priors: Tensor, landmarks: Tensor) -> Tensor:
+    def encode(self, grid: Grid, landmarks: Tensor) -> Tensor:
         """Returns the codes ``... x N x 2L`` of landmarks ``... x N x L x 2`` in pixels."""
-        centre, size = priors.float().unsqueeze(-2).split(2, dim=-1)
-        return ((landmarks.float() - centre) / (size * self.variance)).flatten(-2)
+        origin, size = self._origin_and_size(grid)
+        return ((landmarks.float() - origin) / (size * self.variance)).flatten(-2)
 
-    def decode(self, priors: Tensor, encoded: Tensor) -> Tensor:
+    def decode(self, grid: Grid, encoded: Tensor) -> Tensor:
         """Returns the landmarks ``B x N x L x 2`` in pixels of the codes ``B x N x 2L``."""
-        centre, size = priors.float().unsqueeze(-2).split(2, dim=-1)
+        origin, size = self._origin_and_size(grid)
         offsets = encoded.float().unflatten(-1, (-1, 2))
-        return centre + offsets * self.variance * size
+        return origin + offsets * self.variance * size
+
+    def _origin_and_size(self, grid: Grid) -> tuple[Tensor, Tensor]:
+        origin, size = grid.priors.float().unsqueeze(-2).split(2, dim=-1)
+        if self.origin == "corner":
+            origin = origin - grid.strides.view(-1, 1, 1) / 2
+        return origin, size

@@ -27,6 +27,11 @@ def test_priors_are_ordered_by_level_row_column_anchor() -> None:
     assert grid.priors.dtype == grid.strides.dtype == torch.float32
 
 
+def test_anchors_may_be_wider_than_high() -> None:
+    grid = AnchorGrid({8: [[4, 5], 16]}, [8])([(1, 2)], "cpu")
+    assert grid.priors.tolist() == [[4, 4, 4, 5], [4, 4, 16, 16], [12, 4, 4, 5], [12, 4, 16, 16]]
+
+
 def test_order_of_the_mapping_does_not_matter() -> None:
     backwards = dict(reversed(ANCHORS.items()))
     sizes = [(6, 4), (3, 2), (2, 1)]
@@ -48,6 +53,7 @@ def test_grid_holds_no_weights() -> None:
         ({8: [16], 16: [32], 64: [64]}, ["[8, 16, 64]"]),  # another stride
         ({8: [16], 16: [], 32: [64]}, ["stride 16", "[]"]),
         ({8: [16], 16: [0], 32: [64]}, ["stride 16", "[0]"]),
+        ({8: [16], 16: [[4, -1]], 32: [64]}, ["stride 16", "[[4, -1]]"]),
     ],
 )
 def test_wrong_anchors_are_told(anchors: dict, words: list[str]) -> None:

@@ -108,7 +108,7 @@ def test_decode_gives_back_what_was_encoded(targets_of: Callable[..., Targets]) 
     positive = index >= 0
     faces = index.clamp(min=0)
     boxes = targets.boxes.gather(1, faces[..., None].expand(-1, -1, 4))
-    raw = raw._replace(boxes=head.box_codec.encode(raw.grid.priors, boxes))
+    raw = raw._replace(boxes=head.box_codec.encode(raw.grid, boxes))
     decoded, scores, _ = head.decode(raw)
     torch.testing.assert_close(decoded[positive], boxes[positive], rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(scores, raw.logits[..., 0].sigmoid())

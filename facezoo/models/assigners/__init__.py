@@ -3,5 +3,17 @@
 from facezoo.models.assigners.atss import ATSS
 from facezoo.models.assigners.base import Assigner, Assignment, take_faces
 from facezoo.models.assigners.max_iou import MaxIoU
+from facezoo.models.assigners.ratio import RatioRule
+from facezoo.models.assigners.sim_ota import SimOTA
+from facezoo.models.assigners.task_aligned import TaskAligned
 
-__all__ = ["ATSS", "Assigner", "Assignment", "MaxIoU", "take_faces"]
+__all__ = [
+    "ATSS",
+    "Assigner",
+    "Assignment",
+    "MaxIoU",
+    "RatioRule",
+    "SimOTA",
+    "TaskAligned",
+    "take_faces",
+]

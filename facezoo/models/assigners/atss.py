@@ -63,14 +63,7 @@ class ATSS(Assigner):
         threshold = _mean_plus_deviation(iou, exists)
         taught = (targets.valid & ~targets.ignore).unsqueeze(-1)
         claims = taught & exists & inside.all(dim=-1) & (iou >= threshold - _ROUNDING)
-        face = torch.arange(boxes.shape[1], device=boxes.device).view(1, -1, 1).expand_as(prior)
-        index = settle_claims(
-            prior.flatten(1),
-            face.flatten(1),
-            iou.flatten(1),
-            claims.flatten(1),
-            grid.priors.shape[0],
-        )
+        index = settle_claims(prior, iou, claims, grid.priors.shape[0])
         ignored = targets.valid & targets.ignore
         return finish(index, hidden_priors(grid, boxes, ignored, self.ignore_overlap))
 

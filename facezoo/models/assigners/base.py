@@ -7,7 +7,7 @@ lower index of the face.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,19 +22,30 @@ class Assignment(NamedTuple):
     Attributes:
         index: B x N, int64: the face's index in its image, ``BACKGROUND`` or ``IGNORE``.
         weight: B x N, float32: factor of the prior in the class loss, 0 where ignored.
-        quality: B x N, float32, target of a quality output, or None where the rule has none.
+        quality: B x N, float32, target of a positive prior's quality or class, 0 to 1, or None
+            where the rule has none.
+        box_weight: B x N, float32, factor of a positive prior in the regression losses, 0
+            elsewhere; or None for 1.
     """
 
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     weight: Tensor
     quality: Tensor | None = None
+    box_weight: Tensor | None = None
 
 
 class Assigner(nn.Module):
     """A rule that gives priors to faces.
 
     Subclasses write ``assign``; it runs without gradients and outside autocast, in float32.
+
+    Attributes:
+        looks_at_predictions: whether the rule needs ``decoded``.
+        gives_quality: whether its assignments have a ``quality``.
     """
+
+    looks_at_predictions: ClassVar[bool] = False
+    gives_quality: ClassVar[bool] = False
 
     def forward(
         self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None = None
@@ -45,8 +56,16 @@ class Assigner(nn.Module):
             grid: the priors.
             targets: the faces; padding claims nothing, and an ignored face claims nothing but
                 hides what it covers (see ``finish``).
-            decoded: boxes B x N x 4 in pixels and scores B x N, for rules that look at them.
+            decoded: boxes B x N x 4 in pixels and the score of each class, B x N x C, 0 to 1, for
+                rules that look at predictions.
+
+        Raises:
+            ValueError: the rule looks at predictions and there are none.
         """
+        if self.looks_at_predictions and decoded is None:
+            raise ValueError(
+                f"{type(self).__name__} looks at predictions: give the decoded boxes and scores"
+            )
         with torch.no_grad(), torch.autocast(targets.boxes.device.type, enabled=False):
             return self.assign(grid, targets, decoded)
 
@@ -73,19 +92,20 @@ def take_faces(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index)
 
 
-def settle_claims(prior: Tensor, face: Tensor, measure: Tensor, claims: Tensor, n: int) -> Tensor:
+def settle_claims(prior: Tensor, measure: Tensor, claims: Tensor, n: int) -> Tensor:
     """Returns the face that wins each prior: the best measure, then the lower index.
 
     Args:
-        prior: B x M, int64, the prior of each claim.
-        face: B x M, int64, the face that claims it.
-        measure: B x M, float32, the rule's own measure.
-        claims: B x M, bool; False where there is no claim.
+        prior: B x G x K, int64, the priors that each face may claim.
+        measure: B x G x K, float32, the rule's own measure.
+        claims: B x G x K, bool; False where there is no claim.
         n: number of priors.
 
     Returns:
         B x n, int64, ``BACKGROUND`` where nobody claims.
     """
+    face = torch.arange(prior.shape[1], device=prior.device).view(1, -1, 1).expand_as(prior)
+    prior, face, measure, claims = (part.flatten(1) for part in (prior, face, measure, claims))
     batch = prior.shape[0]
     slot = torch.where(claims, prior, n)  # column n takes what is no claim
     best = measure.new_full((batch, n + 1), -torch.inf)
@@ -97,12 +117,16 @@ def settle_claims(prior: Tensor, face: Tensor, measure: Tensor, claims: Tensor, 
     return torch.where(winner == nobody, BACKGROUND, winner)
 
 
-def finish(index: Tensor, hidden: Tensor) -> Assignment:
+def finish(
+    index: Tensor, hidden: Tensor, quality: Tensor | None = None, box_weight: Tensor | None = None
+) -> Assignment:
     """Returns the assignment, with background that ignored faces hide teaching nothing.
 
     Args:
         index: B x N, int64, before ignored faces are looked at.
         hidden: B x N, bool, see ``overlap.hidden_priors``.
+        quality: see ``Assignment``.
+        box_weight: see ``Assignment``.
     """
     index = torch.where((index == BACKGROUND) & hidden, IGNORE, index)
-    return Assignment(index, (index != IGNORE).float())
+    return Assignment(index, (index != IGNORE).float(), quality, box_weight)

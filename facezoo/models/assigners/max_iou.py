@@ -63,8 +63,8 @@ class MaxIoU(Assigner):
         index = torch.where(positive, best.prior_face, index)
 
         claims = (best.face_r > 0) & (best.face_r >= r_of_iou(self.best_anchor_iou))
-        face = torch.arange(boxes.shape[1], device=boxes.device).expand_as(best.face_prior)
-        owner = settle_claims(best.face_prior, face, best.face_r, claims, grid.priors.shape[0])
+        prior, r, claims = (part.unsqueeze(-1) for part in (best.face_prior, best.face_r, claims))
+        owner = settle_claims(prior, r, claims, grid.priors.shape[0])
         index = torch.where(owner >= 0, owner, index)
         ignored = targets.valid & targets.ignore
         return finish(index, hidden_priors(grid, boxes, ignored, self.ignore_overlap))

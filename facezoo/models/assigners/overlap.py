@@ -102,7 +102,7 @@ def hidden_priors(grid: Grid, boxes: Tensor, counted: Tensor, share: float) -> T
     first = _first(counted)
     boxes, counted = _take(boxes, first), counted.gather(1, first)
     total: Tensor | None = None
-    for part in _chunks(boxes, max(grid.level_sizes)):
+    for part in chunks_of_faces(boxes, max(grid.level_sizes), _CHUNK):
         tables = [_tables(level, boxes[:, part], counted[:, part]) for level in levels]
         best = [_best_per_anchor(level, *one) for level, one in zip(levels, tables, strict=True)]
         best_r, fitting = torch.cat(best, dim=-1).max(dim=-1, keepdim=True)
@@ -158,12 +158,18 @@ def _levels(grid: Grid) -> list[Level]:
     return levels
 
 
-def _chunks(boxes: Tensor, priors: int) -> list[slice]:
-    """Returns the slices of the faces that are looked at together, at least one."""
+def chunks_of_faces(boxes: Tensor, priors: int, numbers: int) -> list[slice]:
+    """Returns the slices of the faces that are looked at together, at least one.
+
+    Args:
+        boxes: B x G x 4.
+        priors: how many each face is compared with.
+        numbers: the most that a table of all pairs of a chunk may hold.
+    """
     if torch.compiler.is_compiling():
         return [slice(0, None)]  # counting chunks would compile anew for each number of faces
     batch, faces = boxes.shape[:2]
-    size = max(1, _CHUNK // (batch * priors))
+    size = max(1, numbers // (batch * priors))
     return [slice(start, start + size) for start in range(0, faces, size)]
 
 
@@ -222,7 +228,7 @@ def _best_of_all(level: Level, boxes: Tensor, counted: Tensor) -> tuple[Tensor, 
     """Returns r and index of the best face of each prior, each B x A x H x W."""
     best: tuple[Tensor, Tensor] | None = None
     priors = level.x1.numel() * level.y1.shape[1]
-    for part in _chunks(boxes, priors):
+    for part in chunks_of_faces(boxes, priors, _CHUNK):
         width, height, area = _tables(level, boxes[:, part], counted[:, part])
         r = height.unsqueeze(-1) * width.unsqueeze(-2)  # B x G x A x H x W
         r /= (area[:, :, None] + level.area)[:, :, :, None, None]

@@ -1,7 +1,17 @@
 """Backbones: from an image to features of several strides."""
 
 from facezoo.models.backbones.base import Backbone
+from facezoo.models.backbones.csp_darknet import CSPDarknet
+from facezoo.models.backbones.darknet53 import Darknet53
 from facezoo.models.backbones.mobilenet_v1 import MobileNetV1
+from facezoo.models.backbones.shufflenet import ShuffleNetV2
 from facezoo.models.backbones.timm import TimmBackbone
 
-__all__ = ["Backbone", "MobileNetV1", "TimmBackbone"]
+__all__ = [
+    "Backbone",
+    "CSPDarknet",
+    "Darknet53",
+    "MobileNetV1",
+    "ShuffleNetV2",
+    "TimmBackbone",
+]

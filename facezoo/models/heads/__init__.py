@@ -2,5 +2,7 @@
 
 from facezoo.models.heads.base import Head
 from facezoo.models.heads.retinaface import RetinaFaceHead
+from facezoo.models.heads.yolo import YOLOHead
+from facezoo.models.heads.yolo_free import YOLOFreeHead
 
-__all__ = ["Head", "RetinaFaceHead"]
+__all__ = ["Head", "RetinaFaceHead", "YOLOFreeHead", "YOLOHead"]

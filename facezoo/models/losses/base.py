@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
@@ -42,15 +43,29 @@ class Loss(nn.Module):
 
 
 class ClassLoss(Loss):
-    """A loss of logits against labels."""
+    """A loss of logits against labels.
 
-    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    Attributes:
+        soft: whether it takes targets between 0 and 1 (``quality``).
+    """
+
+    soft: ClassVar[bool] = False
+
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        weights: Tensor | None = None,
+        quality: Tensor | None = None,
+    ) -> Tensor:
         """Returns the loss per prior.
 
         Args:
             logits: B x N x C.
             labels: B x N, int64: the class index, ``BACKGROUND`` or ``IGNORE``.
             weights: B x N, a factor per prior, or None for 1.
+            quality: B x N, target of a positive prior's own class in place of 1; only for losses
+                that are ``soft``.
 
         Returns:
             B x N, float32.
@@ -80,6 +95,19 @@ class RegressionLoss(Loss):
             B x N, float32.
         """
         raise NotImplementedError
+
+
+def class_targets(labels: Tensor, classes: int, quality: Tensor | None) -> Tensor:
+    """Returns the target of each class, B x N x C, float32; 0 for background and ignored priors.
+
+    Args:
+        labels: B x N, see ``ClassLoss.forward``.
+        classes: their number C.
+        quality: B x N, what stands in place of 1, or None; what it says where a prior is not
+            positive does not matter, NaN included.
+    """
+    own = labels.unsqueeze(-1) == torch.arange(classes, device=labels.device)
+    return own.float() if quality is None else torch.where(own, quality.float().unsqueeze(-1), 0.0)
 
 
 def _is_number(value: object) -> bool:

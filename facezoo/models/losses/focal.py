@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses.base import IGNORE, ClassLoss
+from facezoo.models.losses.base import IGNORE, ClassLoss, class_targets
 from facezoo.registry import LOSSES
 
 
@@ -30,10 +30,24 @@ class FocalLoss(ClassLoss):
         self.alpha = alpha
         self.gamma = gamma
 
-    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """See ``ClassLoss.forward``."""
-        classes = torch.arange(logits.shape[-1], device=logits.device)
-        targets = (labels.unsqueeze(-1) == classes).float()
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        weights: Tensor | None = None,
+        quality: Tensor | None = None,
+    ) -> Tensor:
+        """See ``ClassLoss.forward``.
+
+        Raises:
+            ValueError: there is a quality.
+        """
+        if quality is not None:
+            raise ValueError(
+                "Focal takes no targets between 0 and 1: use QualityFocal with an assigner that "
+                "gives a quality"
+            )
+        targets = class_targets(labels, logits.shape[-1], None)
         loss = sigmoid_focal_loss(logits.float(), targets, self.alpha, self.gamma).sum(dim=-1)
         loss = torch.where(labels != IGNORE, loss * self.weight, 0.0)
         return loss if weights is None else loss * weights

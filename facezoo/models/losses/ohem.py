@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses.base import BACKGROUND, ClassLoss
+from facezoo.models.losses.base import BACKGROUND, ClassLoss, class_targets
 from facezoo.registry import LOSSES
 
 
@@ -17,13 +17,16 @@ class OHEM(ClassLoss):
 
     The hard negative mining of SSD (Liu et al. 2016, section 2.2) as RetinaFace uses it (Deng et
     al. 2020, section 4.1), on one logit: a two-class softmax is the sigmoid of the difference of
-    its logits. Negatives of equal loss are taken by lower index.
+    its logits. Negatives of equal loss are taken by lower index. A quality changes the targets of
+    positives, not which priors count.
 
     Args:
         negative_ratio: negatives per positive of the same image.
         min_negatives: negatives taken at least, so that an image without faces teaches too.
         weight: factor of the loss in the total.
     """
+
+    soft = True
 
     def __init__(
         self, negative_ratio: float = 7.0, min_negatives: int = 16, weight: float = 1.0
@@ -37,7 +40,13 @@ class OHEM(ClassLoss):
         self.negative_ratio = negative_ratio
         self.min_negatives = min_negatives
 
-    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        weights: Tensor | None = None,
+        quality: Tensor | None = None,
+    ) -> Tensor:
         """See ``ClassLoss.forward``.
 
         Raises:
@@ -47,7 +56,8 @@ class OHEM(ClassLoss):
             raise ValueError(f"OHEM takes one logit per prior, got logits of {tuple(logits.shape)}")
         logit = logits.squeeze(-1).float()
         positive = labels >= 0
-        loss = F.binary_cross_entropy_with_logits(logit, positive.float(), reduction="none")
+        targets = class_targets(labels, 1, quality).squeeze(-1)
+        loss = F.binary_cross_entropy_with_logits(logit, targets, reduction="none")
         selected = positive | self._hard_negatives(logit.detach(), labels, positive)
         loss = torch.where(selected, loss * self.weight, 0.0)
         return loss if weights is None else loss * weights

@@ -2,6 +2,7 @@
 
 from facezoo.models.necks.base import Neck
 from facezoo.models.necks.fpn import FPN
+from facezoo.models.necks.pafpn import PAFPN
 from facezoo.models.necks.ssh import SSH
 
-__all__ = ["FPN", "SSH", "Neck"]
+__all__ = ["FPN", "PAFPN", "SSH", "Neck"]

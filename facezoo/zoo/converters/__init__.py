@@ -8,10 +8,10 @@ from facezoo.builder import build_model
 from facezoo.config import load_config
 from facezoo.errors import ConfigError
 from facezoo.signatures import did_you_mean
-from facezoo.zoo.converters import biubug6
+from facezoo.zoo.converters import biubug6, yolo5face
 from facezoo.zoo.safe_load import check_architecture, load_tensors, save_tensors
 
-FAMILIES = {"biubug6": biubug6}
+FAMILIES = {"biubug6": biubug6, "yolo5face": yolo5face}
 
 
 def convert_file(source: Path, family: str, out: Path) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from facezoo.errors import CheckpointError
+from facezoo.zoo.converters.base import Converted
 
 SMALL, LARGE = "body.stage1.0.0.weight", "body.layer4.2.conv3.weight"
 
@@ -31,23 +31,6 @@ RENAMED = (
     (r"^LandmarkHead\.(\d)\.conv1x1\.", r"head.landmark_towers.\1."),
     (r"^ClassHead\.(\d)\.conv1x1\.", r"head.class_towers.\1."),
 )
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A checkpoint under facezoo's names.
-
-    Attributes:
-        tensors: by facezoo's names.
-        config: the model of the zoo that they are of.
-        overrides: what differs from that config.
-        folded: numbers that two-class softmax needs and one logit does not.
-    """
-
-    tensors: dict[str, Tensor]
-    config: str
-    overrides: tuple[str, ...]
-    folded: int
 
 
 def convert(tensors: Mapping[str, Tensor], source: Path) -> Converted:

@@ -7,9 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses import OHEM, ClassLoss, FocalLoss
+from facezoo.models.losses import BCE, OHEM, ClassLoss, FocalLoss, QualityFocal
 
-LOSSES = [FocalLoss(), OHEM(negative_ratio=3, min_negatives=2)]
+LOSSES = [
+    FocalLoss(),
+    OHEM(negative_ratio=3, min_negatives=2),
+    BCE(),
+    QualityFocal(),
+    QualityFocal(beta=0.5),
+]
+SOFT = [loss for loss in LOSSES if loss.soft]
 
 
 def batch(seed: int, images: int = 3, count: int = 40, classes: int = 1):
@@ -109,6 +116,77 @@ def test_focal_equals_fvcore() -> None:
     torch.testing.assert_close(FocalLoss()(logits, labels), expected)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 3),
+    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    st.booleans(),
+)
+def test_bce_and_quality_focal_equal_a_loop(
+    seed: int, classes: int, beta: float, soft: bool
+) -> None:
+    logits, labels = batch(seed, images=2, count=8, classes=classes)
+    generator = torch.Generator().manual_seed(seed)
+    quality = torch.rand(2, 8, generator=generator) if soft else None
+    plain = BCE()(logits, labels, quality=quality)
+    focal = QualityFocal(beta=beta)(logits, labels, quality=quality)
+    for b in range(2):
+        for n in range(8):
+            entropy = weighted = 0.0
+            for c, logit in enumerate(logits[b, n].double().tolist()):
+                own = 1.0 if quality is None else float(quality[b, n])
+                y = own if labels[b, n] == c else 0.0
+                each = y * softplus(-logit) + (1 - y) * softplus(logit)
+                entropy += each
+                weighted += abs(y - 1 / (1 + math.exp(-logit))) ** beta * each
+            taught = bool(labels[b, n] != -2)
+            assert float(plain[b, n]) == pytest.approx(entropy * taught, rel=1e-4, abs=1e-6)
+            assert float(focal[b, n]) == pytest.approx(weighted * taught, rel=1e-3, abs=1e-6)
+
+
+def test_bce_equals_torch_on_soft_targets() -> None:
+    logits, labels = batch(9)
+    quality = torch.rand(labels.shape, generator=torch.Generator().manual_seed(9))
+    labels = labels.clamp(min=-1)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits.squeeze(-1), torch.where(labels == 0, quality, 0.0), reduction="none"
+    )
+    torch.testing.assert_close(BCE()(logits, labels, quality=quality), expected)
+
+
+@pytest.mark.parametrize("loss", SOFT, ids=str)
+def test_a_quality_of_one_is_none(loss: ClassLoss) -> None:
+    logits, labels = batch(6)
+    ones = torch.where(labels >= 0, 1.0, torch.nan)  # what others hold does not matter
+    assert torch.equal(loss(logits, labels, quality=ones), loss(logits, labels))
+
+
+@pytest.mark.parametrize("loss", SOFT, ids=str)
+def test_a_score_equal_to_its_quality_has_no_gradient(loss: ClassLoss) -> None:
+    logits = torch.tensor([[[-1.0], [0.0], [2.0]]], requires_grad=True)
+    quality = logits.detach().sigmoid().squeeze(-1)
+    loss(logits, torch.zeros(1, 3, dtype=torch.int64), quality=quality).sum().backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 3, 1), atol=1e-6, rtol=0)
+
+
+def test_focal_refuses_a_quality() -> None:
+    logits, labels = batch(0)
+    with pytest.raises(ValueError, match="Focal takes no targets between 0 and 1"):
+        FocalLoss()(logits, labels, quality=torch.ones(labels.shape))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", SOFT, ids=str)
+def test_compiled_equals_eager(loss: ClassLoss) -> None:
+    logits, labels = batch(8)
+    quality = torch.rand(labels.shape, generator=torch.Generator().manual_seed(8))
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(
+        compiled(logits, labels, None, quality), loss(logits, labels, None, quality)
+    )
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_ignored_priors_have_no_loss_and_no_gradient(loss: ClassLoss) -> None:
     logits, labels = batch(3)
@@ -163,6 +241,8 @@ def test_half_precision_is_computed_in_float32(loss: ClassLoss) -> None:
     [
         (lambda: FocalLoss(alpha=1.5), "alpha of Focal is 1.5"),
         (lambda: FocalLoss(gamma=-1), "gamma of Focal is -1"),
+        (lambda: QualityFocal(beta=-1), "beta of QualityFocal is -1"),
+        (lambda: BCE(weight=-1), "weight of BCE is -1"),
         (lambda: OHEM(negative_ratio=-1), "negative_ratio of OHEM is -1"),
         (lambda: OHEM(min_negatives=-3), "min_negatives -3"),
         (lambda: OHEM(weight=-1), "weight of OHEM is -1"),

@@ -77,7 +77,11 @@ def _add_convert(actions: Any) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the public checkpoint")
     parser.add_argument(
-        "--from", dest="family", metavar="FAMILY", required=True, help="where it is from: biubug6"
+        "--from",
+        dest="family",
+        metavar="FAMILY",
+        required=True,
+        help="where it is from: biubug6 (Pytorch_Retinaface) or yolo5face",
     )
     parser.add_argument(
         "--out",

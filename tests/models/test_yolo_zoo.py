@@ -1,0 +1,49 @@
+"""The YOLO models of the zoo: as large as published, and one compiled graph."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from facezoo.builder import build_model
+from facezoo.engine.update import mark_faces_dynamic
+from facezoo.structures import Targets
+from facezoo.zoo.macs import count_macs
+
+PUBLISHED = {  # millions of parameters, and 10^9 multiplications with addition at 640 x 480
+    "yoloface_n05": (0.447, 0.571),
+    "yoloface_n": (1.726, 2.111),
+    "yoloface_s": (7.075, 5.751),
+    "yoloface_m": (21.063, 18.146),
+}
+MODELS = [*PUBLISHED, "yolo_darknet53", "yolo8face_lite_t", "yolo8face_n"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_sizes_are_those_of_the_authors_table(name: str) -> None:
+    """deepcam-cn/yolov5-face, README: within 1 %; a square of 640 px is 4/3 of 640 x 480."""
+    model = build_model(name)
+    parameters, macs = PUBLISHED[name]
+    found = sum(parameter.numel() for parameter in model.parameters())
+    assert found / 1e6 == pytest.approx(parameters, rel=0.01)
+    assert count_macs(model) * 0.75 / 1e9 == pytest.approx(macs, rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_the_whole_training_forward_is_one_graph(
+    name: str, noise: Callable[..., torch.Tensor], targets_of: Callable[..., Targets]
+) -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    model = build_model(name).train()
+    images, targets = noise(2, 128), targets_of(2, 8, 128, count=6)
+    expected = {name: float(term.total) for name, term in model(images, targets).items()}
+    mark_faces_dynamic(targets)
+    terms = torch.compile(model, fullgraph=True, backend="aot_eager")(images, targets)
+    assert {name: float(term.total) for name, term in terms.items()} == pytest.approx(
+        expected, rel=2e-3, abs=1e-3
+    )
+    sum(term.total / term.count.clamp(min=1) for term in terms.values()).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert all(grad is not None and grad.isfinite().all() for grad in gradients.values())

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from facezoo.cli import data_check, data_convert, data_download, data_show, data_split, data_stats
+from facezoo.cli import (
+    data_anchors,
+    data_check,
+    data_convert,
+    data_download,
+    data_show,
+    data_split,
+    data_stats,
+)
 from facezoo.cli.parsing import add_verb
 
 NAME = "data"
-ACTIONS = (data_download, data_stats, data_check, data_show, data_convert, data_split)
+ACTIONS = (data_download, data_stats, data_check, data_show, data_convert, data_split, data_anchors)
 
 
 def add_parser(verbs: Any) -> None:
@@ -17,9 +25,9 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "get data sets, look at them, and change their form",
-        "download | stats | check | show | convert | split",
+        "download | stats | check | show | convert | split | anchors",
         "Get data sets in the layout that the configs read, count what is annotated, find what is\n"
-        "wrong with them, see samples as training does, convert and divide them.",
+        "wrong with them, see samples as training does, convert and divide them, and find anchors.",
         "  facezoo data download widerface --root data/widerface\n"
         "  facezoo data stats data/widerface --picture stats.png\n"
         "  facezoo data check data/widerface --fix data/cleaned\n"

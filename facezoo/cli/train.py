@@ -6,9 +6,9 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facezoo.cli.output import stdout
+from facezoo.cli.output import print_metrics, stdout
 from facezoo.cli.parsing import (
     Parser,
     add_allow_imports,
@@ -19,7 +19,12 @@ from facezoo.cli.parsing import (
 )
 from facezoo.errors import ConfigError
 
+if TYPE_CHECKING:
+    from facezoo.engine.run import TrainResult
+
 NAME = "train"
+WIDEST = 1000
+"""Columns of text; more than any table takes."""
 NOT_WITH_REPLAY = ("resume", "out", "sample", "init_from", "check", "print_config", "profile")
 
 
@@ -128,7 +133,7 @@ def _train(
     resume: str | bool | None,
     arguments: argparse.Namespace,
 ) -> int:
-    from facezoo.engine.run import comparison_table, train, train_many
+    from facezoo.engine.run import train, train_many
 
     options = {
         "overrides": overrides,
@@ -145,14 +150,40 @@ def _train(
         results = train_many(sources, resume=bool(resume), **options)
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
         return 0
-    table = comparison_table(results)
-    if table.row_count:
-        stdout().print(table, soft_wrap=False)
+    if len(results) == 1:
+        _print_metrics(results[0])
+    else:
+        _print_comparison(results, arguments.out)
     for one in results:
-        stdout().print(f"{one.name}: weights in {one.folder / 'checkpoints'}")
+        if not one.failure:
+            stdout().print(f"{one.name}: weights in {one.folder / 'checkpoints'}")
         if (one.folder / "eval").is_dir():
             stdout().print(f"{one.name}: pictures and curves in {one.folder / 'eval'}")
-    return 0
+    return int(any(one.failure for one in results))
+
+
+def _print_metrics(result: TrainResult) -> None:
+    note = f" ({result.note})" if result.note else ""
+    metrics = {name: x for name, x in result.metrics.items() if name.startswith("val/")}
+    if metrics:
+        print_metrics(f"{result.name}: validation{note}", metrics)
+
+
+def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
+    from facezoo.engine.comparison import compare_models
+    from facezoo.engine.comparison_report import comparison_table, remarks, write_comparison
+
+    comparison = compare_models(results)
+    console, table = stdout(), comparison_table(comparison)
+    # Numbers that are cut say less than lines that a narrow terminal breaks.
+    wanted = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    console.width = max(console.width, wanted)
+    console.print(table)
+    for sentence in remarks(comparison):
+        console.print(sentence)
+    if out is not None:
+        write_comparison(comparison, out)
+        console.print(f"The comparison is in {out / 'comparison.json'} and comparison.md.")
 
 
 def _replay(sources: Sequence[str], overrides: Sequence[str], arguments: argparse.Namespace) -> int:

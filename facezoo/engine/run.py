@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from facezoo.config import Config
 from facezoo.data.loader import worker_failure
 from facezoo.engine import distributed
@@ -29,9 +27,8 @@ from facezoo.engine.run_folder import held
 from facezoo.engine.run_start import Start, of_version, prepare
 from facezoo.engine.signals import RunInterrupted
 from facezoo.engine.status import recording
-from facezoo.engine.terminal import show_number
 from facezoo.engine.trainer import Trainer
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, FacezooError
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +43,7 @@ class TrainResult:
         metrics: the latest value of every published metric.
         note: stands beside each number, such as "sample run on synthetic faces"; often empty.
         interrupted: name of a signal that came when the run was at its end already, or None.
+        failure: why the run failed, where others went on without it; else empty.
     """
 
     name: str
@@ -53,6 +51,7 @@ class TrainResult:
     metrics: dict[str, float]
     note: str = ""
     interrupted: str | None = None
+    failure: str = ""
 
 
 def train(
@@ -110,6 +109,9 @@ def train_many(
 ) -> list[TrainResult]:
     """Trains several configs one after another, as ``train`` does each, once all are sound.
 
+    One that fails while it trains does not keep the others from it: its result says why. Only of
+    several processes that train together, a failure ends all.
+
     Args:
         configs: see ``train``.
         overrides: for every config.
@@ -119,7 +121,11 @@ def train_many(
         sample: see ``train``.
         allow_imports: see ``train``.
 
+    Returns:
+        The results in the order of the configs; ``facezoo.engine.comparison`` compares them.
+
     Raises:
+        RunInterrupted: see ``train``.
         FacezooError: see ``train``; what ``facezoo train --check`` finds in any of them comes
             before the first is trained.
     """
@@ -150,7 +156,7 @@ def train_many(
             raise ConfigError(problems)
         results = []
         for start in starts:
-            results.append(_run(start, init_from))
+            results.append(_run_alone(start, init_from))
             signal_name = results[-1].interrupted
             if signal_name is not None and len(results) < len(starts):
                 raise RunInterrupted(
@@ -161,22 +167,24 @@ def train_many(
         return results
 
 
-def comparison_table(results: Sequence[TrainResult]) -> Table:
-    """Returns a table with a column per run and a row per validation metric."""
-    note = next((f" ({one.note})" for one in results if one.note), "")
-    table = Table(title=f"Validation{note}")
-    table.add_column("metric")
-    for one in results:
-        table.add_column(one.name, justify="right")
-    names = dict.fromkeys(
-        name for one in results for name in one.metrics if name.startswith("val/")
-    )
-    for name in names:
-        values = [one.metrics.get(name) for one in results]
-        table.add_row(
-            name, *("-" if value is None else show_number(name, value) for value in values)
-        )
-    return table
+def _run_alone(start: Start, init_from: str | None) -> TrainResult:
+    """Trains one of several runs; its failure is a result, as the others have no part in it."""
+    name = start.config.name
+    try:
+        return _run(start, init_from)
+    except RunInterrupted:
+        raise
+    except FacezooError as error:
+        if distributed.share().world_size > 1:
+            raise
+        logger.error("%s failed: %s", name, error)
+        failure = str(error)
+    except Exception as error:
+        if distributed.share().world_size > 1:
+            raise
+        logger.exception("%s failed.", name)
+        failure = f"{type(error).__name__}: {error}"
+    return TrainResult(name, start.folder, {}, start.note, failure=failure.splitlines()[0])
 
 
 def _run(start: Start, init_from: str | None) -> TrainResult:

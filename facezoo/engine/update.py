@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from facezoo.engine import distributed
+from facezoo.engine.generators import generators, set_generators
 from facezoo.engine.settings import TrainSettings
-from facezoo.inference.detector import evaluation_mode
 from facezoo.structures import Batch, LossTerm, Targets
 
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -125,11 +125,12 @@ class Update:
     def _counts(self, slices: Sequence[Batch]) -> dict[str, Tensor]:
         """Counts of each term over all slices, known before the first gradient is taken.
 
-        A forward pass without gradients, in evaluation mode so that batch norm sees no image
-        twice: a third of a step's time, and the gradients are those of the whole batch.
+        A forward pass without gradients, which takes a third of a step's time. Some assigners look
+        at predictions, so it is the pass that is learned from: in training mode and with the same
+        random numbers. What the model's buffers note of it, as batch norm does, is undone.
         """
         counts: dict[str, Tensor] = {}
-        with evaluation_mode(self.model):
+        with _without_traces(self.model):
             for part in slices:
                 for name, term in self.loss_terms(self.model, part).items():
                     counts[name] = counts.get(name, 0) + term.count
@@ -161,6 +162,19 @@ class Update:
         elif not stay:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+
+@contextlib.contextmanager
+def _without_traces(model: nn.Module) -> Iterator[None]:
+    """Puts a model's buffers and the global random generators back afterwards."""
+    buffers = list(model.buffers())
+    before, states = [one.clone() for one in buffers], generators()
+    try:
+        yield
+    finally:
+        for now, then in zip(buffers, before, strict=True):
+            now.copy_(then)
+        set_generators(states)
 
 
 def _trained_statistics(model: nn.Module) -> list[Tensor]:

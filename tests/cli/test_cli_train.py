@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from facezoo.cli import main
+from facezoo.engine.comparison import ComparedModel, Comparison
 from facezoo.engine.run import TrainResult
 
 
@@ -49,12 +50,48 @@ def test_options_reach_the_engine(
     assert "1.2500" in capsys.readouterr().out
 
 
-def test_several_configs_end_in_one_table(calls: list, capsys: pytest.CaptureFixture) -> None:
-    assert main(["train", "tiny_test", "retinaface_mnet025", "train.seed=7"]) == 0
+def compared(results: list[TrainResult]) -> Comparison:
+    models = [
+        ComparedModel(one.name, one.folder, one.failure, "vga", {"widerface/easy": 0.625})
+        for one in results
+    ]
+    return Comparison(models)
+
+
+def test_several_configs_end_in_one_table(
+    calls: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("facezoo.engine.comparison.compare_models", compared)
+    several = ["train", "tiny_test", "retinaface_mnet025", "train.seed=7"]
+    assert main([*several, "--out", str(tmp_path)]) == 0
     assert [config for config, _ in calls] == ["tiny_test", "retinaface_mnet025"]
     assert all(options["overrides"] == ["train.seed=7"] for _, options in calls)
     printed = capsys.readouterr().out
-    assert "tiny_test" in printed and "retinaface_mnet025" in printed
+    rows = [line.split() for line in printed.splitlines() if "0.6250" in line]
+    assert [row[:3] for row in rows] == [
+        ["tiny_test", "vga", "0.6250"],
+        ["retinaface_mnet025", "vga", "0.6250"],
+    ]
+    assert {one.name for one in tmp_path.iterdir()} == {"comparison.json", "comparison.md"}
+
+
+def test_a_model_that_failed_is_a_row_and_exit_code_1(
+    calls: list, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def train_many(configs: Any, **options: Any) -> list[TrainResult]:
+        first, second = configs
+        return [
+            TrainResult(first, Path("runs/x"), {"val/loss": 1.25}),
+            TrainResult(second, Path("runs/y"), {}, failure="The loss is not finite."),
+        ]
+
+    monkeypatch.setattr("facezoo.engine.run.train_many", train_many)
+    monkeypatch.setattr("facezoo.engine.comparison.compare_models", compared)
+    assert main(["train", "tiny_test", "retinaface_mnet025"]) == 1
+    printed = capsys.readouterr().out
+    assert "retinaface_mnet025 failed: The loss is not finite." in printed
+    assert "tiny_test: weights in runs/x/checkpoints" in printed
+    assert "weights in runs/y" not in printed
 
 
 def test_one_run_cannot_be_resumed_by_several_configs(

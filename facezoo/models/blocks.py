@@ -15,8 +15,8 @@ from facezoo.models.layers import conv_norm
 silu_layers = partial(conv_norm, activation="silu", epsilon=1e-3)
 """``conv_norm`` with the activation and the epsilon of all YOLO networks since YOLOv5.
 
-Their batch norm's momentum of 0.03, meant for hundreds of epochs, is not taken: after a short run its
-statistics would still be those of weights of long ago.
+Their batch norm's momentum of 0.03, meant for hundreds of epochs, is not taken: after a short run
+its statistics would still be those of weights of long ago.
 """
 
 

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "facezoo.builder": ("build", "build_model", "check_config"),
     "facezoo.config": ("Config", "load_config"),
-    "facezoo.engine.evaluate": ("evaluate",),
+    "facezoo.engine.evaluate": ("Report", "evaluate"),
     "facezoo.engine.run": ("train",),
     "facezoo.errors": ("CheckpointError", "ConfigError", "DataError", "FacezooError"),
     "facezoo.inference.detector": ("Detector",),
@@ -47,7 +47,7 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 if TYPE_CHECKING:
     from facezoo.builder import build, build_model, check_config
     from facezoo.config import Config, load_config
-    from facezoo.engine.evaluate import evaluate
+    from facezoo.engine.evaluate import Report, evaluate
     from facezoo.engine.run import train
     from facezoo.errors import CheckpointError, ConfigError, DataError, FacezooError
     from facezoo.inference.detector import Detector
@@ -100,6 +100,7 @@ __all__ = [
     "Grid",
     "LossTerm",
     "RawOutputs",
+    "Report",
     "Sample",
     "Targets",
     "Truth",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb, names_a_model
+
+if TYPE_CHECKING:
+    from facezoo.zoo.catalogue import ZooEntry
 
 NAME = "zoo"
 
@@ -42,8 +44,8 @@ def _add_list(actions: Any) -> None:
         "list",
         "list the models with their size",
         "[--json FILE]",
-        "List every model with its parameters and its MACs (multiplications with addition) for one "
-        "image of 640 x 640 pixels.",
+        "List every model with its parameters and what one image costs, by both conventions: MACs "
+        "(multiplications with addition) at 640 x 480, and FLOPs (two for each MAC) at 640 x 640.",
         "  facezoo zoo list --json zoo.json",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the list to a file")
@@ -97,15 +99,17 @@ def run_list(arguments: argparse.Namespace) -> int:
     from facezoo.zoo.catalogue import entries
 
     listed = entries()
-    table = Table(title="MACs: multiplications with addition, one image of 640 x 640 px")
-    for heading in ("name", "parameters", "MACs", "weights", "what it is"):
-        justify = "right" if heading in ("parameters", "MACs") else "left"
-        table.add_column(heading, justify=justify, no_wrap=heading == "name")  # type: ignore[arg-type]
+    table = Table(title="a MAC is a multiplication with its addition, two FLOPs")
+    numbers = ("parameters", "GMACs\n640x480", "GFLOPs\n640x640")
+    for heading in ("name", *numbers, "weights", "what it is"):
+        justify = "right" if heading in numbers else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading in ("name", *numbers))  # type: ignore[arg-type]
     for one in listed:
         table.add_row(
             one.name,
-            f"{one.parameters:,}",
-            f"{one.macs / 1e9:.2f} G",
+            f"{one.size.parameters:,}",
+            f"{one.size.macs_vga / 1e9:.3f}",
+            f"{one.size.flops / 1e9:.2f}",
             "included" if one.weights else "-",
             Text(one.description),
         )
@@ -113,9 +117,20 @@ def run_list(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         write_json(
             arguments.json,
-            [{**asdict(one), "weights": one.weights and str(one.weights)} for one in listed],
+            [_flat(one) for one in listed],
         )
     return 0
+
+
+def _flat(one: ZooEntry) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "description": one.description,
+        "parameters": one.size.parameters,
+        "macs_640x480": one.size.macs_vga,
+        "flops_640x640": one.size.flops,
+        "weights": one.weights and str(one.weights),
+    }
 
 
 def run_show(arguments: argparse.Namespace) -> int:
@@ -126,8 +141,9 @@ def run_show(arguments: argparse.Namespace) -> int:
     one = entry(arguments.name)
     console = stdout()
     console.print(f"{one.name}: {one.description}")
-    console.print(f"parameters: {one.parameters:,}")
-    console.print(f"MACs: {one.macs / 1e9:.2f} G (one image of 640 x 640 px)")
+    console.print(f"parameters: {one.size.parameters:,}")
+    console.print(f"GMACs at 640 x 480: {one.size.macs_vga / 1e9:.3f}")
+    console.print(f"GFLOPs at 640 x 640, two for each MAC: {one.size.flops / 1e9:.2f}")
     console.print(f"weights: {one.weights or 'none come along'}")
     card = one.weights and one.weights.with_suffix(".md")
     if card is not None and card.is_file():

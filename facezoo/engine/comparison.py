@@ -19,7 +19,7 @@ from facezoo.engine.run_config import CONFIG
 from facezoo.engine.terminal import COUNTS
 from facezoo.inference.detector import Detector
 from facezoo.inference.protocols import configured_protocol
-from facezoo.zoo.macs import count_macs
+from facezoo.zoo.model_size import ModelSize, model_size
 
 SUBSETS = ("easy", "medium", "hard")
 PRECISION = {
@@ -31,29 +31,6 @@ PRECISION = {
 RECALL = "recall_by_size/"
 SIDE = 640
 IMAGES, ROUNDS = 10, 5
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """What a model is made of.
-
-    Attributes:
-        parameters: their number.
-        macs: multiplications with addition of one image of 640 x 640 pixels.
-    """
-
-    parameters: int
-    macs: int
-
-    @property
-    def macs_vga(self) -> int:
-        """MACs at 640 x 480, as SCRFD and YOLO5Face state them: three quarters of the pixels."""
-        return self.macs * 3 // 4
-
-    @property
-    def flops(self) -> int:
-        """Two operations for each MAC at 640 x 640, as YOLOv5 and its successors state them."""
-        return 2 * self.macs
 
 
 @dataclass(frozen=True)
@@ -119,7 +96,7 @@ def compare_models(results: Sequence[TrainResult]) -> Comparison:
         for name, place in checkpoints.items()
         if place is not None
     }
-    sizes = {name: _size(detector) for name, detector in detectors.items()}
+    sizes = {name: model_size(detector.model) for name, detector in detectors.items()}
     photographs = _photographs(next(iter(configs.values()))) if detectors else []
     times = time_detectors(detectors, photographs)
     models = [
@@ -171,12 +148,6 @@ def _detector(checkpoint: Path, config: Config) -> Detector:
         device=config["train.device"],
         batch_size=1,
     )
-
-
-def _size(detector: Detector) -> ModelSize:
-    model = detector.model
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return ModelSize(parameters, count_macs(model, SIDE))
 
 
 def _photographs(config: Config) -> list[NDArray[np.uint8]]:

@@ -9,6 +9,7 @@ import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facezoo.config import load_config, zoo_folder
 
@@ -18,6 +19,10 @@ DEFAULT_MODEL = "retinaface_mnet025"
 WEIGHTS = Path(__file__).parent / "weights"
 
 
+if TYPE_CHECKING:
+    from facezoo.zoo.model_size import ModelSize
+
+
 @dataclass(frozen=True)
 class ZooEntry:
     """A model of the zoo.
@@ -25,15 +30,13 @@ class ZooEntry:
     Attributes:
         name: as ``build_model`` takes it.
         description: one line.
-        parameters: numbers that training changes or the file holds, running statistics apart.
-        macs: multiplications with addition of one forward pass at 640 x 640.
+        size: parameters and MACs.
         weights: the file of weights that facezoo is installed with, or None.
     """
 
     name: str
     description: str
-    parameters: int
-    macs: int
+    size: ModelSize
     weights: Path | None
 
 
@@ -49,7 +52,7 @@ def entry(name: str) -> ZooEntry:
         ConfigError: there is no such model.
     """
     from facezoo.builder import build_model
-    from facezoo.zoo.macs import count_macs
+    from facezoo.zoo.model_size import model_size
 
     pretrained = load_config(name).get("model.backbone.pretrained")
     overrides = ["model.backbone.pretrained=false"] if pretrained else []
@@ -57,8 +60,7 @@ def entry(name: str) -> ZooEntry:
     return ZooEntry(
         name,
         description(zoo_folder() / f"{name}.yaml"),
-        sum(parameter.numel() for parameter in model.parameters()),
-        count_macs(model),
+        model_size(model),
         default_weights(name),
     )
 

@@ -7,8 +7,9 @@ import pytest
 
 from facezoo.cli import main
 from facezoo.zoo.catalogue import ZooEntry
+from facezoo.zoo.model_size import ModelSize
 
-ENTRY = ZooEntry("tiny_test", "A run of seconds.", 12_345, 2_340_000_000, None)
+ENTRY = ZooEntry("tiny_test", "A run of seconds.", ModelSize(12_345, 2_340_000_000), None)
 
 
 def test_list(
@@ -17,17 +18,24 @@ def test_list(
     monkeypatch.setattr("facezoo.zoo.catalogue.entries", lambda: [ENTRY])
     assert main(["zoo", "list", "--json", str(tmp_path / "zoo.json")]) == 0
     printed = capsys.readouterr().out
-    for word in ("tiny_test", "12,345", "2.34 G", "MACs", "640 x 640"):
+    for word in ("tiny_test", "12,345", "1.755", "4.68", "GMACs", "GFLOPs"):
         assert word in printed
     (listed,) = json.loads((tmp_path / "zoo.json").read_text())
-    assert listed["macs"] == 2_340_000_000 and listed["weights"] is None
+    assert listed == {
+        "name": "tiny_test",
+        "description": "A run of seconds.",
+        "parameters": 12_345,
+        "macs_640x480": 1_755_000_000,
+        "flops_640x640": 4_680_000_000,
+        "weights": None,
+    }
 
 
 def test_show(capsys: pytest.CaptureFixture) -> None:
     assert main(["zoo", "show", "tiny_test"]) == 0
     printed = capsys.readouterr().out
     assert "tiny_test: A run of seconds on a CPU" in printed
-    assert "MACs: " in printed and "SyntheticFaces" in printed
+    assert "GMACs at 640 x 480: " in printed and "SyntheticFaces" in printed
 
 
 def test_convert_hands_over(

@@ -14,12 +14,12 @@ from facezoo.builder import build_model
 from facezoo.engine.comparison import (
     ComparedModel,
     Comparison,
-    ModelSize,
     compare_models,
     time_detectors,
 )
 from facezoo.engine.comparison_report import comparison_table, remarks, write_comparison
 from facezoo.engine.run import train_many
+from facezoo.zoo.model_size import ModelSize
 
 SMALL = [
     "train.max_steps=2",

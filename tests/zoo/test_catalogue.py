@@ -56,8 +56,8 @@ def test_entry_of_the_default_model() -> None:
     one = catalogue.entry(catalogue.DEFAULT_MODEL)
     # Pytorch_Retinaface's 426,608 less one of two filters per class logit: 3 levels x 2 anchors of
     # 64 weights and a bias.
-    assert one.parameters == 426_608 - 3 * 2 * 65
-    assert 0.5e9 < one.macs < 1.5e9
+    assert one.size.parameters == 426_608 - 3 * 2 * 65
+    assert 0.5e9 < one.size.macs < 1.5e9
     assert one.description.startswith("RetinaFace with MobileNetV1")
 
 

@@ -95,23 +95,21 @@ class Head(nn.Module):
         """Returns what the head says of features, fine to coarse."""
         if self.context is not None:
             features = self.context(features)
-        anchors = self.grid.anchors_per_cell
-        said = [
-            None if towers is None else per_prior(towers, features, anchors)
-            for towers in (
-                self.class_towers,
-                self.box_towers,
-                self.landmark_towers,
-                self.quality_towers,
-            )
-        ]
-        logits, boxes, landmarks, quality = said
+        landmarks = self._said(self.landmark_towers, features)
+        logits = self._said(self.class_towers, features)
+        boxes = self._said(self.box_towers, features)
+        quality = self._said(self.quality_towers, features)
         assert logits is not None and boxes is not None
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         grid = self.grid(sizes, features[0].device)
         return RawOutputs(
             logits, boxes, landmarks, None if quality is None else quality.squeeze(-1), grid
         )
+
+    def _said(self, towers: nn.ModuleList | None, features: list[Tensor]) -> Tensor | None:
+        if towers is None:
+            return None
+        return per_prior(towers, features, self.grid.anchors_per_cell)
 
     def decode(self, raw: RawOutputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns boxes B x N x 4, scores B x N (0 to 1) and landmarks B x N x L x 2 or None.

@@ -81,6 +81,8 @@ def build_model(
             f"{name!r} is a section of the config and no context: give words such as "
             f"'{name}.key=value', or a mapping with _BASE_, {name} and what it changes"
         )
+    if "overrides" in context:
+        raise ConfigError("build_model takes overrides one by one, after the source.")
     config = load_config(source, overrides)
     builder = Builder(config)
     return builder.finish(_section(builder, config, "model", DETECTORS, context))

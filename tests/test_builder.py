@@ -236,6 +236,8 @@ def test_given_context_counts_and_must_agree() -> None:
 
 
 def test_a_section_is_no_context() -> None:
+    with pytest.raises(ConfigError, match="takes overrides one by one"):
+        build_model("tiny_test", overrides=["model.neck.channels=8"])
     with pytest.raises(ConfigError, match="'model' is a section of the config and no context"):
         build_model(SOURCE, model={"neck": None})
 

@@ -50,6 +50,14 @@ def test_a_fragment_trains_yoloface(fragments: tuple[str, ...], tmp_path: Path) 
     assert math.isfinite(metrics["train/loss"]) and metrics["train/loss"] > 0
 
 
+def test_a_recipe_leaves_alone_what_it_does_not_name() -> None:
+    """Above all the photographs of the validation, which lie as the evaluation shows them."""
+    alone, varied = load_config("yoloface_n05"), load_config(recipe("yolo_augmentation"))
+    for key in ("data.val", "data.batch_size", "data.image_size", "data.train.dataset", "model"):
+        assert varied[key] == alone[key], key
+    assert varied["evaluation"] == alone["evaluation"]
+
+
 def test_the_recipe_is_that_of_yolov5() -> None:
     config = load_config(recipe("yolo_augmentation", "yolo_schedule"))
     transforms = config["data.train.transforms"]

@@ -95,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model, given.root, given.out / model, given.size, given.steps, given.lr
         )
         print(f"{model}: AP50 {found[model]:.3f} after {time.perf_counter() - start:.0f} s")
-    (given.out / "overfit.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(found, indent=2) + "\n"
+        (given.out / "overfit.json").write_text(text, encoding="utf-8")
     return int(min(found.values()) <= WANTED)
 
 

@@ -126,7 +126,8 @@ class DistributionBoxCodec(BoxCodec):
         """See ``BoxCodec.decode``."""
         shares = encoded.float().unflatten(-1, (4, self.bins)).softmax(dim=-1)
         places = torch.arange(self.bins, dtype=torch.float32, device=encoded.device)
-        distances = (shares @ places) * grid.strides.unsqueeze(-1)
+        # No matrix product: autocast would take it back to half precision.
+        distances = (shares * places).sum(dim=-1) * grid.strides.unsqueeze(-1)
         before, after = distances.split(2, dim=-1)
         centre = grid.priors[:, :2].float()
         return torch.cat([centre - before, centre + after], dim=-1)

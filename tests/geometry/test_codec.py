@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from facezoo.errors import ConfigError
 from facezoo.geometry.codec import (
+    BoxCodec,
     DistributionBoxCodec,
     LandmarkCodec,
     SSDBoxCodec,
@@ -137,6 +138,19 @@ def test_landmarks_of_a_cell_begin_at_its_corner() -> None:
 def test_a_distribution_has_two_bins_at_least() -> None:
     with pytest.raises(ConfigError, match="bins is 1"):
         DistributionBoxCodec(1)
+
+
+@pytest.mark.parametrize("codec", [SSDBoxCodec(), YOLOBoxCodec(), DistributionBoxCodec(16)])
+def test_autocast_changes_nothing(codec: BoxCodec) -> None:
+    torch.manual_seed(0)
+    grid = grid_of(torch.rand(50, 4) * 600 + 8, stride=32.0)
+    encoded = torch.randn(2, 50, codec.outputs).bfloat16()
+    boxes, landmarks = codec.decode(grid, encoded), torch.rand(2, 50, 5, 2) * 600
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(codec.decode(grid, encoded), boxes)
+        code = LandmarkCodec().encode(grid, landmarks)
+        assert torch.equal(codec.encode(grid, boxes), codec.encode(grid, boxes.float()))
+    assert torch.equal(code, LandmarkCodec().encode(grid, landmarks))
 
 
 @pytest.mark.parametrize("make", [lambda: SSDBoxCodec((0.1, 0.0)), lambda: LandmarkCodec(-1.0)])

@@ -19,7 +19,7 @@ from facezoo.models.losses import (
     SmoothL1,
     Wing,
 )
-from facezoo.structures import Targets
+from facezoo.structures import RawOutputs, Targets
 
 CHANNELS, STRIDES = [8, 12], [8, 16]
 ANCHORS = {8: [[8.0, 10.0], [16.0, 20.0]], 16: [[40.0, 50.0]]}
@@ -55,6 +55,11 @@ def features(size: int = 96) -> list[torch.Tensor]:
     return [torch.randn(2, c, size // s, size // s) for c, s in zip(CHANNELS, STRIDES, strict=True)]
 
 
+def some_without_landmarks(targets: Targets) -> Targets:
+    targets.landmarks_valid[:, :2] = False
+    return targets
+
+
 def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
 
@@ -62,6 +67,14 @@ def sigmoid(value: float) -> float:
 def cross_entropy(logit: float, target: float) -> float:
     score = sigmoid(logit)
     return -target * math.log(score) - (1 - target) * math.log(1 - score)
+
+
+def giou(a: list[float], b: list[float]) -> float:
+    hull = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+    overlap = iou(a, b)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    union = areas / (1 + overlap)
+    return overlap - (hull - union) / hull
 
 
 def iou(a: list[float], b: list[float]) -> float:
@@ -94,12 +107,13 @@ def test_yolo_decodes_as_published() -> None:
 
 
 def test_yolos_terms_equal_loops(targets_of: Callable[..., Targets]) -> None:
-    head, targets = yolo(), targets_of(2, 8, 96, count=6)
+    head, targets = yolo(), some_without_landmarks(targets_of(2, 8, 96, count=6))
     raw = head(features())
     terms = head.loss(raw, targets)
     index = RatioRule()(raw.grid, targets).index
     decoded = head.decode(raw)[0].double()
-    quality = classes = 0.0
+    quality = classes = box = landmark = 0.0
+    with_landmarks = 0
     for b in range(2):
         for n in range(index.shape[1]):
             face, objectness = int(index[b, n]), float(raw.quality[b, n])
@@ -107,6 +121,9 @@ def test_yolos_terms_equal_loops(targets_of: Callable[..., Targets]) -> None:
                 overlap = iou(decoded[b, n].tolist(), targets.boxes[b, face].double().tolist())
                 quality += cross_entropy(objectness, overlap)
                 classes += cross_entropy(float(raw.logits[b, n, 0]), 1)
+                box += 1 - giou(decoded[b, n].tolist(), targets.boxes[b, face].double().tolist())
+                landmark += wing_of_landmarks(raw, targets, b, n, face)
+                with_landmarks += bool(targets.landmarks_valid[b, face].any())
             elif face == -1:
                 quality += cross_entropy(objectness, 0)
     positives = int((index >= 0).sum())
@@ -115,6 +132,25 @@ def test_yolos_terms_equal_loops(targets_of: Callable[..., Targets]) -> None:
     assert all(int(terms[name].count) == positives for name in ("class", "box", "quality"))
     assert float(terms["quality"].total) == pytest.approx(0.5 * quality, rel=1e-4)
     assert float(terms["class"].total) == pytest.approx(classes, rel=1e-4)
+    assert float(terms["box"].total) == pytest.approx(2.0 * box, rel=1e-4)
+    assert 0 < int(terms["landmark"].count) == with_landmarks < positives
+    assert float(terms["landmark"].total) == pytest.approx(landmark, rel=1e-4)
+
+
+def wing_of_landmarks(raw: RawOutputs, targets: Targets, b: int, n: int, face: int) -> float:
+    """Feng et al. 2018, equation 5, of errors in sides of the anchor."""
+    x, y, width, height = raw.grid.priors[n].tolist()
+    stride = float(raw.grid.strides[n])
+    total = 0.0
+    for k in range(5):
+        if not targets.landmarks_valid[b, face, k]:
+            continue
+        px, py = targets.landmarks[b, face, k].tolist()
+        wanted = (px - (x - stride / 2)) / width, (py - (y - stride / 2)) / height
+        for said, one in zip(raw.landmarks[b, n, 2 * k : 2 * k + 2].tolist(), wanted, strict=True):
+            error = abs(said - one)
+            total += 10 * math.log(1 + error / 2) if error < 10 else error - 10 + 10 * math.log(6)
+    return total
 
 
 def test_the_target_of_the_objectness_has_no_gradient(
@@ -128,14 +164,15 @@ def test_the_target_of_the_objectness_has_no_gradient(
 
 
 def test_free_terms_are_weighted_by_the_assigner(targets_of: Callable[..., Targets]) -> None:
-    head, targets = free(), targets_of(2, 8, 96, count=6)
+    head = free(box_loss=GIoULoss(weight=2.0))
+    targets = some_without_landmarks(targets_of(2, 8, 96, count=6))
     raw = head(features())
     terms = head.loss(raw, targets)
     boxes, scores, _ = head.decode(raw)
     given = TaskAligned()(raw.grid, targets, (boxes.detach(), scores.detach().unsqueeze(-1)))
     assert set(terms) == {"class", "box", "distribution", "landmark"}
     assert float(terms["class"].count) == pytest.approx(float(given.box_weight.sum()))
-    classes = distribution = 0.0
+    classes = distribution = box = landmark = known_weight = 0.0
     for b in range(2):
         for n in range(given.index.shape[1]):
             face = int(given.index[b, n])
@@ -146,6 +183,16 @@ def test_free_terms_are_weighted_by_the_assigner(targets_of: Callable[..., Targe
                 continue
             x, y, stride, _ = raw.grid.priors[n].double().tolist()
             x1, y1, x2, y2 = targets.boxes[b, face].double().tolist()
+            box += target * (1 - giou(boxes[b, n].tolist(), [x1, y1, x2, y2]))
+            known = targets.landmarks_valid[b, face]
+            known_weight += target * bool(known.any())
+            for k in range(5):
+                for axis, centre in enumerate((x, y)):
+                    corner = centre - stride / 2
+                    wanted = (float(targets.landmarks[b, face, k, axis]) - corner) / (2 * stride)
+                    error = abs(float(raw.landmarks[b, n, 2 * k + axis]) - wanted)
+                    smooth = error**2 / 2 if error < 1 else error - 0.5
+                    landmark += target * smooth * bool(known[k])
             bins = raw.boxes[b, n].double().view(4, 16).log_softmax(-1)
             for side, distance in enumerate([x - x1, y - y1, x2 - x, y2 - y]):
                 place = min(max(distance / stride, 0), 14.99)
@@ -160,6 +207,35 @@ def test_free_terms_are_weighted_by_the_assigner(targets_of: Callable[..., Targe
                 )
     assert float(terms["class"].total) == pytest.approx(classes, rel=1e-4)
     assert float(terms["distribution"].total) == pytest.approx(1.5 * distribution, rel=1e-4)
+    assert float(terms["box"].total) == pytest.approx(2.0 * box, rel=1e-4)
+    assert float(terms["box"].count) == pytest.approx(float(terms["class"].count))
+    assert float(terms["landmark"].total) == pytest.approx(landmark, rel=1e-4)
+    assert float(terms["landmark"].count) == pytest.approx(known_weight, rel=1e-5)
+    assert known_weight < float(terms["box"].count)
+
+
+def test_the_objectness_learns_the_quality_of_the_assigner(
+    targets_of: Callable[..., Targets],
+) -> None:
+    head, targets = yolo(assigner=TaskAligned()), targets_of(2, 8, 96, count=6)
+    raw = head(features())
+    boxes, scores, _ = head.decode(raw)
+    given = TaskAligned()(raw.grid, targets, (boxes.detach(), scores.detach().unsqueeze(-1)))
+    total = sum(
+        cross_entropy(float(raw.quality[b, n]), float(given.quality[b, n]) if face >= 0 else 0.0)
+        for b in range(2)
+        for n, face in enumerate(given.index[b].tolist())
+        if face != -2
+    )
+    assert float(head.loss(raw, targets)["quality"].total) == pytest.approx(0.5 * total, rel=1e-4)
+
+
+def test_scores_may_be_a_geometric_mean() -> None:
+    head = yolo()
+    head.score = "geometric_mean"
+    raw = head(features())
+    said = math.sqrt(sigmoid(float(raw.quality[0, 7])) * sigmoid(float(raw.logits[0, 7, 0])))
+    assert float(head.decode(raw)[1][0, 7]) == pytest.approx(said, rel=1e-5)
 
 
 def test_free_decodes_distances_and_landmarks() -> None:
@@ -240,6 +316,7 @@ def test_levels_may_be_one() -> None:
         (lambda: yolo(prior_probability=0.0), "prior_probability is 0.0"),
         (lambda: free(class_loss=FocalLoss()), "The assigner TaskAligned gives targets between"),
         (lambda: free(bins=1), "bins is 1"),
+        (lambda: free(box_loss=SmoothL1()), "box_loss is SmoothL1, a loss of encoded boxes"),
         (lambda: free(convolutions=-1), "convolutions is -1"),
         (lambda: free(num_classes=0), "num_classes is 0"),
     ],

@@ -16,6 +16,10 @@ PUBLISHED = {  # millions of parameters, and 10^9 multiplications with addition 
     "yoloface_s": (7.075, 5.751),
     "yoloface_m": (21.063, 18.146),
 }
+PARAMETERS = {  # millions: yolov8n-pose (zjykzj/YOLO11Face), and the graph of yolov8-lite-t
+    "yolo8face_n": 3.08,
+    "yolo8face_lite_t": 0.597,
+}
 MODELS = [*PUBLISHED, "yolo_darknet53", "yolo8face_lite_t", "yolo8face_n"]
 
 
@@ -26,6 +30,13 @@ def test_sizes_are_those_of_the_authors_table(name: str) -> None:
     parameters, macs = PUBLISHED[name]
     assert size.parameters / 1e6 == pytest.approx(parameters, rel=0.01)
     assert size.macs_vga / 1e9 == pytest.approx(macs, rel=0.01)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_without_anchors(name: str) -> None:
+    """Within 1 %: theirs also say whether a landmark can be seen."""
+    parameters = sum(parameter.numel() for parameter in build_model(name).parameters())
+    assert parameters / 1e6 == pytest.approx(PARAMETERS[name], rel=0.01)
 
 
 @pytest.mark.slow

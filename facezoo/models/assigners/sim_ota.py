@@ -22,6 +22,9 @@ _AWAY = 1000.0
 """Factor of the cost of a candidate away from the face's middle, which puts it after all others: a
 large summand would leave float32 too few digits to tell such candidates apart."""
 
+_LARGEST_IOU_WEIGHT = 50.0
+"""Up to it no candidate in the middle costs as much as the cheapest one away from it."""
+
 _ROUNDING = 1e-5
 """Slack of the sum of IoUs, which rounding must not keep from a whole number."""
 
@@ -72,8 +75,10 @@ class SimOTA(Assigner):
             raise ConfigError(f"radius of SimOTA is {radius}: it has to be more than 0.")
         if top_k < 1:
             raise ConfigError(f"top_k of SimOTA is {top_k}: it has to be at least 1.")
-        if iou_weight < 0:
-            raise ConfigError(f"iou_weight of SimOTA is {iou_weight}: it cannot be below 0.")
+        if not 0 <= iou_weight <= _LARGEST_IOU_WEIGHT:
+            raise ConfigError(
+                f"iou_weight of SimOTA is {iou_weight}: give 0 to {_LARGEST_IOU_WEIGHT:g}."
+            )
         self.radius = radius
         self.top_k = top_k
         self.iou_weight = iou_weight

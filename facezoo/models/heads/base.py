@@ -76,7 +76,7 @@ class Head(nn.Module):
         score: Score = "class",
     ) -> None:
         super().__init__()
-        _check(assigner, losses)
+        _check(assigner, losses, box_codec)
         self.grid = grid
         self.assigner = assigner
         self.class_loss = losses.classes
@@ -217,7 +217,12 @@ class Head(nn.Module):
         return LossTerm(total, known.amax(dim=-1).sum())
 
 
-def _check(assigner: Assigner, losses: HeadLosses) -> None:
+def _check(assigner: Assigner, losses: HeadLosses, box_codec: BoxCodec) -> None:
+    if losses.boxes.space == "encoded" and box_codec.outputs != 4:
+        raise ConfigError(
+            f"box_loss is {type(losses.boxes).__name__}, a loss of encoded boxes, which are "
+            "distributions here: give one of decoded boxes, such as CIoU or GIoU."
+        )
     if losses.landmarks is not None and losses.landmarks.space != "encoded":
         raise ConfigError(
             f"landmark_loss is {type(losses.landmarks).__name__}, a loss of boxes: give one of "

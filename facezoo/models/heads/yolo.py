@@ -32,6 +32,9 @@ class YOLOHead(Head):
 
     One 1 x 1 convolution for each kind of number, on one level (the plain single-scale YOLO) or
     several. The score of a face is objectness times class; a box is at most four times its anchor.
+    The objectness learns the IoU that a box has, or the assigner's quality, and the class is taught
+    where there is a face; both are divided by the number of positive anchors (YOLOX), not by that
+    of all anchors (YOLOv5).
 
     Args:
         in_channels: channels of the features.

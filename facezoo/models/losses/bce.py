@@ -15,7 +15,8 @@ class BCE(ClassLoss):
     """Binary cross-entropy of the sigmoid, summed over classes.
 
     The class and objectness loss of the YOLO family since YOLOv3 (Redmon and Farhadi 2018, section
-    2.2); with a quality as target it is that of YOLOX (Ge et al. 2021) and YOLOv8.
+    2.2); with a quality as target it is the class loss of YOLOX (Ge et al. 2021)
+    and YOLOv8.
 
     Args:
         weight: factor of the loss in the total.

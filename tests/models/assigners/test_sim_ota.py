@@ -101,6 +101,7 @@ def test_a_sure_prediction_costs_less(scenes) -> None:
         (lambda: SimOTA(radius=0), "radius of SimOTA is 0"),
         (lambda: SimOTA(top_k=0), "top_k of SimOTA is 0"),
         (lambda: SimOTA(iou_weight=-1), "iou_weight of SimOTA is -1"),
+        (lambda: SimOTA(iou_weight=51), "iou_weight of SimOTA is 51: give 0 to 50"),
     ],
 )
 def test_wrong_numbers_are_told(make: Callable[[], Assigner], words: str) -> None:

@@ -8,8 +8,7 @@ from torch import Tensor
 from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import cxcywh_to_xyxy
 from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims
-from facezoo.models.assigners.overlap import hidden_priors
+from facezoo.models.assigners.base import Assigner, Owners, settle_claims
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 
@@ -32,20 +31,16 @@ class ATSS(Assigner):
 
     Args:
         top_k: cells per level that a face looks at.
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
-            it is of the size that fits one of them best and holds its centre.
+        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(self, top_k: int = 9, ignore_overlap: float = 0.5) -> None:
-        super().__init__()
+        super().__init__(ignore_overlap)
         if top_k < 1:
             raise ConfigError(f"top_k of ATSS is {top_k}: it has to be at least 1.")
         self.top_k = top_k
-        self.ignore_overlap = ignore_overlap
 
-    def assign(
-        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
-    ) -> Assignment:
+    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
         """See ``Assigner.forward``; ``decoded`` is not looked at.
 
         Raises:
@@ -64,8 +59,7 @@ class ATSS(Assigner):
         taught = (targets.valid & ~targets.ignore).unsqueeze(-1)
         claims = taught & exists & inside.all(dim=-1) & (iou >= threshold - _ROUNDING)
         index = settle_claims(prior, iou, claims, grid.priors.shape[0])
-        ignored = targets.valid & targets.ignore
-        return finish(index, hidden_priors(grid, boxes, ignored, self.ignore_overlap))
+        return Owners(index)
 
     def _candidates(self, grid: Grid, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the candidates B x G x K as priors, and which of them exist."""

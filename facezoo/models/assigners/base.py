@@ -12,6 +12,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from facezoo.errors import ConfigError
+from facezoo.models.assigners.overlap import hidden_priors
 from facezoo.models.losses.base import BACKGROUND, IGNORE
 from facezoo.structures import Grid, Targets
 
@@ -34,10 +36,28 @@ class Assignment(NamedTuple):
     box_weight: Tensor | None = None
 
 
+class Owners(NamedTuple):
+    """What a rule says, before ignored faces are looked at.
+
+    Attributes:
+        index: B x N, int64: the face's index in its image, ``BACKGROUND`` or ``IGNORE``.
+        quality: see ``Assignment``.
+        box_weight: see ``Assignment``.
+    """
+
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    quality: Tensor | None = None
+    box_weight: Tensor | None = None
+
+
 class Assigner(nn.Module):
     """A rule that gives priors to faces.
 
     Subclasses write ``assign``; it runs without gradients and outside autocast, in float32.
+
+    Args:
+        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
+            it is of the size that fits one of them best and holds its centre.
 
     Attributes:
         looks_at_predictions: whether the rule needs ``decoded``.
@@ -47,6 +67,10 @@ class Assigner(nn.Module):
     looks_at_predictions: ClassVar[bool] = False
     gives_quality: ClassVar[bool] = False
 
+    def __init__(self, ignore_overlap: float = 0.5) -> None:
+        super().__init__()
+        self.ignore_overlap = ignore_overlap
+
     def forward(
         self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None = None
     ) -> Assignment:
@@ -55,7 +79,7 @@ class Assigner(nn.Module):
         Args:
             grid: the priors.
             targets: the faces; padding claims nothing, and an ignored face claims nothing but
-                hides what it covers (see ``finish``).
+                hides what it covers (``ignore_overlap``).
             decoded: boxes B x N x 4 in pixels and the score of each class, B x N x C, 0 to 1, for
                 rules that look at predictions.
 
@@ -67,13 +91,38 @@ class Assigner(nn.Module):
                 f"{type(self).__name__} looks at predictions: give the decoded boxes and scores"
             )
         with torch.no_grad(), torch.autocast(targets.boxes.device.type, enabled=False):
-            return self.assign(grid, targets, decoded)
+            owners = self.assign(grid, targets, decoded)
+            ignored = targets.valid & targets.ignore
+            hidden = hidden_priors(grid, targets.boxes.float(), ignored, self.ignore_overlap)
+            index = torch.where((owners.index == BACKGROUND) & hidden, IGNORE, owners.index)
+            return Assignment(index, (index != IGNORE).float(), owners.quality, owners.box_weight)
 
-    def assign(
-        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
-    ) -> Assignment:
-        """Returns the assignment; see ``forward``."""
+    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
+        """Returns what the rule says; see ``forward``."""
         raise NotImplementedError
+
+
+class PredictionAssigner(Assigner):
+    """A rule that looks at predictions, and whose assignments say how good they are.
+
+    Args:
+        top_k: the most priors that a face claims.
+        ignore_overlap: see ``Assigner``.
+
+    Raises:
+        ConfigError: ``top_k`` is below 1.
+    """
+
+    looks_at_predictions = True
+    gives_quality = True
+
+    def __init__(self, top_k: int, ignore_overlap: float) -> None:
+        super().__init__(ignore_overlap)
+        if top_k < 1:
+            raise ConfigError(
+                f"top_k of {type(self).__name__} is {top_k}: it has to be at least 1."
+            )
+        self.top_k = top_k
 
 
 def take_faces(values: Tensor, index: Tensor) -> Tensor:
@@ -115,18 +164,3 @@ def settle_claims(prior: Tensor, measure: Tensor, claims: Tensor, n: int) -> Ten
     winner = face.new_full((batch, n + 1), nobody)
     winner = winner.scatter_reduce(1, slot, torch.where(wins, face, nobody), "amin")[:, :n]
     return torch.where(winner == nobody, BACKGROUND, winner)
-
-
-def finish(
-    index: Tensor, hidden: Tensor, quality: Tensor | None = None, box_weight: Tensor | None = None
-) -> Assignment:
-    """Returns the assignment, with background that ignored faces hide teaching nothing.
-
-    Args:
-        index: B x N, int64, before ignored faces are looked at.
-        hidden: B x N, bool, see ``overlap.hidden_priors``.
-        quality: see ``Assignment``.
-        box_weight: see ``Assignment``.
-    """
-    index = torch.where((index == BACKGROUND) & hidden, IGNORE, index)
-    return Assignment(index, (index != IGNORE).float(), quality, box_weight)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims
-from facezoo.models.assigners.overlap import best_overlaps, hidden_priors, r_of_iou
+from facezoo.models.assigners.base import Assigner, Owners, settle_claims
+from facezoo.models.assigners.overlap import best_overlaps, r_of_iou
 from facezoo.models.losses.base import BACKGROUND, IGNORE
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
@@ -28,8 +28,7 @@ class MaxIoU(Assigner):
         positive_iou: IoU from which a prior is positive.
         negative_iou: IoU below which a prior is background.
         best_anchor_iou: IoU from which a face has its best prior for sure.
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
-            it is of the size that fits one of them best and holds its centre.
+        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class MaxIoU(Assigner):
         best_anchor_iou: float = 0.2,
         ignore_overlap: float = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__(ignore_overlap)
         if not 0 < negative_iou <= positive_iou <= 1:
             raise ConfigError(
                 f"negative_iou of MaxIoU is {negative_iou} and positive_iou {positive_iou}: they "
@@ -48,11 +47,8 @@ class MaxIoU(Assigner):
         self.positive_iou = positive_iou
         self.negative_iou = negative_iou
         self.best_anchor_iou = best_anchor_iou
-        self.ignore_overlap = ignore_overlap
 
-    def assign(
-        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
-    ) -> Assignment:
+    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
         """See ``Assigner.forward``; ``decoded`` is not looked at."""
         boxes = targets.boxes.float()
         taught = targets.valid & ~targets.ignore
@@ -66,5 +62,4 @@ class MaxIoU(Assigner):
         prior, r, claims = (part.unsqueeze(-1) for part in (best.face_prior, best.face_r, claims))
         owner = settle_claims(prior, r, claims, grid.priors.shape[0])
         index = torch.where(owner >= 0, owner, index)
-        ignored = targets.valid & targets.ignore
-        return finish(index, hidden_priors(grid, boxes, ignored, self.ignore_overlap))
+        return Owners(index)

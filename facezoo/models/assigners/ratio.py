@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims
-from facezoo.models.assigners.overlap import hidden_priors
+from facezoo.models.assigners.base import Assigner, Owners, settle_claims
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 
@@ -29,23 +28,19 @@ class RatioRule(Assigner):
     Args:
         max_ratio: factor between a side of the face and of the anchor that is too much.
         neighbours: whether the neighbours of the cell are claimed too.
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
-            it is of the size that fits one of them best and holds its centre.
+        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(
         self, max_ratio: float = 4.0, neighbours: bool = True, ignore_overlap: float = 0.5
     ) -> None:
-        super().__init__()
+        super().__init__(ignore_overlap)
         if max_ratio <= 1:
             raise ConfigError(f"max_ratio of RatioRule is {max_ratio}: it has to be more than 1.")
         self.max_ratio = max_ratio
         self.neighbours = neighbours
-        self.ignore_overlap = ignore_overlap
 
-    def assign(
-        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
-    ) -> Assignment:
+    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
         """See ``Assigner.forward``; ``decoded`` is not looked at.
 
         Raises:
@@ -68,8 +63,7 @@ class RatioRule(Assigner):
             first += size
         prior, ratio, claim = (torch.cat(part, dim=-1) for part in (priors, ratios, claims))
         index = settle_claims(prior, -ratio, claim, grid.priors.shape[0])
-        ignored = targets.valid & targets.ignore
-        return finish(index, hidden_priors(grid, boxes, ignored, self.ignore_overlap))
+        return Owners(index)
 
     def _cells(
         self, boxes: Tensor, stride: Tensor, rows: int, columns: int

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from facezoo.errors import ConfigError
 from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims, take_faces
-from facezoo.models.assigners.overlap import hidden_priors
+from facezoo.models.assigners.base import Owners, PredictionAssigner, settle_claims, take_faces
 from facezoo.models.assigners.search import (
     best_priors,
     lies_inside,
@@ -33,7 +32,7 @@ _LEAST_PROBABILITY = 1e-7
 
 
 @ASSIGNERS.register
-class SimOTA(Assigner):
+class SimOTA(PredictionAssigner):
     """Simplified optimal transport (Ge et al. 2021, YOLOX, section 2.1).
 
     The candidates of a face are the priors whose centre lies inside it or within ``radius`` strides
@@ -56,12 +55,8 @@ class SimOTA(Assigner):
         radius: strides from the face's centre.
         top_k: the most priors that a face claims.
         iou_weight: factor of -log IoU in the cost.
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
-            it is of the size that fits one of them best and holds its centre.
+        ignore_overlap: see ``Assigner``.
     """
-
-    looks_at_predictions = True
-    gives_quality = True
 
     def __init__(
         self,
@@ -70,23 +65,17 @@ class SimOTA(Assigner):
         iou_weight: float = 3.0,
         ignore_overlap: float = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__(top_k, ignore_overlap)
         if radius <= 0:
             raise ConfigError(f"radius of SimOTA is {radius}: it has to be more than 0.")
-        if top_k < 1:
-            raise ConfigError(f"top_k of SimOTA is {top_k}: it has to be at least 1.")
         if not 0 <= iou_weight <= _LARGEST_IOU_WEIGHT:
             raise ConfigError(
                 f"iou_weight of SimOTA is {iou_weight}: give 0 to {_LARGEST_IOU_WEIGHT:g}."
             )
         self.radius = radius
-        self.top_k = top_k
         self.iou_weight = iou_weight
-        self.ignore_overlap = ignore_overlap
 
-    def assign(
-        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
-    ) -> Assignment:
+    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
         """See ``Assigner.forward``."""
         assert decoded is not None
         predicted, scores = decoded
@@ -119,10 +108,8 @@ class SimOTA(Assigner):
         cheap, prior = best_priors(cheapness, boxes, count, self.top_k)
         rank = torch.arange(prior.shape[-1], device=prior.device)
         index = settle_claims(prior, cheap, cheap.isfinite() & (rank < wanted), count)
-        ignored = targets.valid & targets.ignore
-        hidden = hidden_priors(grid, boxes, ignored, self.ignore_overlap)
         iou = aligned_iou(predicted, take_faces(boxes, index))
-        return finish(index, hidden, torch.where(index >= 0, iou, 0.0))
+        return Owners(index, torch.where(index >= 0, iou, 0.0))
 
     def _places(self, priors: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Returns whether priors (... x 3: centre, stride) lie inside boxes, near their centres."""

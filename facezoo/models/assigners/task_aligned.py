@@ -8,8 +8,7 @@ from torch import Tensor
 from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.base import Assigner, Assignment, finish, settle_claims, take_faces
-from facezoo.models.assigners.overlap import hidden_priors
+from facezoo.models.assigners.base import Owners, PredictionAssigner, settle_claims, take_faces
 from facezoo.models.assigners.search import (
     best_priors,
     lies_inside,
@@ -23,7 +22,7 @@ _TINY = torch.finfo(torch.float32).tiny
 
 
 @ASSIGNERS.register
-class TaskAligned(Assigner):
+class TaskAligned(PredictionAssigner):
     """Task-aligned assignment (Feng et al. 2021, TOOD, section 3.2), as YOLOv8 uses it.
 
     The candidates of a face are the priors whose centre lies inside it. Of these it claims the
@@ -46,12 +45,8 @@ class TaskAligned(Assigner):
         min_size: pixels; a face's candidates are sought in a box around its centre that has at
             least these sides. 0 gives no prior to a face that holds no centre, as in YOLOv8; YOLO26
             takes the second finest stride for sides below the finest (8 and 16 pixels).
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
-            it is of the size that fits one of them best and holds its centre.
+        ignore_overlap: see ``Assigner``.
     """
-
-    looks_at_predictions = True
-    gives_quality = True
 
     def __init__(
         self,
@@ -61,24 +56,18 @@ class TaskAligned(Assigner):
         min_size: float = 0.0,
         ignore_overlap: float = 0.5,
     ) -> None:
-        super().__init__()
-        if top_k < 1:
-            raise ConfigError(f"top_k of TaskAligned is {top_k}: it has to be at least 1.")
+        super().__init__(top_k, ignore_overlap)
         if alpha < 0 or beta < 0:
             raise ConfigError(
                 f"alpha of TaskAligned is {alpha} and beta {beta}: neither can be below 0."
             )
         if min_size < 0:
             raise ConfigError(f"min_size of TaskAligned is {min_size}: it cannot be below 0.")
-        self.top_k = top_k
         self.alpha = alpha
         self.beta = beta
         self.min_size = min_size
-        self.ignore_overlap = ignore_overlap
 
-    def assign(
-        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None
-    ) -> Assignment:
+    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
         """See ``Assigner.forward``."""
         assert decoded is not None
         predicted, scores = decoded
@@ -98,9 +87,7 @@ class TaskAligned(Assigner):
         iou = aligned_iou(take_priors(predicted, prior), boxes.unsqueeze(2))
         index = settle_claims(prior, iou, metric.isfinite(), count)
         quality = self._quality(targets, predicted, scores, index)
-        ignored = targets.valid & targets.ignore
-        hidden = hidden_priors(grid, boxes, ignored, self.ignore_overlap)
-        return finish(index, hidden, quality, quality)
+        return Owners(index, quality, quality)
 
     def _region(self, boxes: Tensor) -> Tensor:
         """Returns the boxes B x G x 4 that hold the faces' candidates."""

@@ -68,7 +68,8 @@ class DataSettings:
         on_unreadable: what a training image that cannot be read does: ``stop`` ends the run with
             its error, ``next`` counts it, names it once and takes the next image of the epoch.
             Validation always stops.
-        cache: keeps decoded images, in ``memory`` or in a folder; None decodes each time.
+        cache: keeps decoded images, in ``memory`` or in a folder (``~`` is that of the user); None
+            decodes each time.
         cache_limit: of the images in the cache, in bytes, as a number or such as ``8GiB``.
         reduced_decoding: decode a JPEG at a half, a quarter or an eighth of its scale where the
             first transform shows no more of it; its pixels differ slightly.
@@ -95,6 +96,8 @@ class DataSettings:
                 raise ConfigError(f"data.{name} is {value}; give {least} or more")
         if self.multi_scale is not None:
             check_multi_scale(self.multi_scale)
+        if self.cache is not None and not self.cache.strip():
+            raise ConfigError("data.cache is empty; give memory, a folder, or null")
         cache_bytes(self.cache_limit)
 
 

@@ -13,9 +13,10 @@ HEADERS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Formats that OpenCV decodes and whose headers Pillow reads, by Pillow's names. Not GIF and WebP,
 which it refuses from a lower limit of its own on."""
 
-TURNED = ("JPEG", "PNG")
-"""Those of them that OpenCV turns upright. WebP is one more, and TIFF, whose size Pillow gives as
-that of the upright picture."""
+TURNED = ("JPEG", "MPO", "PNG")
+"""Those of them that OpenCV turns upright. MPO is what Pillow calls a JPEG with further pictures
+behind it (a depth map, a second view), as telephones write them. WebP is one more that is turned,
+and TIFF, whose size Pillow gives as that of the upright picture."""
 
 SIGNATURE_BYTES = 16
 HEADER_FAULTS = (

@@ -93,13 +93,19 @@ def jpeg_size_hw(path: str | Path) -> tuple[int, int] | None:
     Raises:
         DataError: the file is missing, empty or may not be read.
     """
-    data = _read_bytes(path, HEADER_BYTES)
-    if not data.startswith(JPEG_START):
-        return None
-    size_hw = upright_size_hw(data)
-    if size_hw is None and len(data) == HEADER_BYTES:
-        size_hw = upright_size_hw(_read_bytes(path))
-    return size_hw
+    data = _read_header(path)
+    return upright_size_hw(data) if data.startswith(JPEG_START) else None
+
+
+def applied_reduction(path: str | Path, reduction: int) -> int:
+    """Returns the divisor at which ``read_image`` decodes a file, by its header: 1 or the given.
+
+    Raises:
+        DataError: the file is missing, empty or may not be read.
+    """
+    if reduction == 1:
+        return 1
+    return reduction if _can_reduce(_read_header(path), reduction) else 1
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 95) -> None:
@@ -138,6 +144,14 @@ def _can_reduce(data: bytes, reduction: int) -> bool:
         return True
     height, width = stored_size_hw(data) or (1, 1)
     return height % reduction == 0 and width % reduction == 0
+
+
+def _read_header(path: str | Path) -> bytes:
+    """Returns the beginning of a file, or all of it where its size does not stand there."""
+    data = _read_bytes(path, HEADER_BYTES)
+    if len(data) < HEADER_BYTES or stored_size_hw(data) is not None:
+        return data
+    return _read_bytes(path)
 
 
 def _read_bytes(path: str | Path, most: int = -1) -> bytes:

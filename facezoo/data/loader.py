@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
@@ -26,13 +26,11 @@ from facezoo.data.samples import OnUnreadable, SampleMaker
 from facezoo.data.shared_images import Parcel, SharedImages, packed
 from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.view import scaled_to_side
-from facezoo.data.worker_process import start_worker
+from facezoo.data.worker_process import DEFAULT_START_METHOD, StartMethod, start_worker
 from facezoo.errors import ConfigError, DataError, FacezooError
 from facezoo.structures import Batch, Sample
 
 logger = logging.getLogger(__name__)
-
-StartMethod = Literal["fork", "spawn", "forkserver"]
 
 _DEAD_WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pids>[\d, ]+)\) "
@@ -69,7 +67,7 @@ def train_stream(
         start_step: the step of the first batch.
         workers: processes that read; 0 reads in this one.
         pin_memory: copy batches into page-locked memory, from which a GPU copies faster.
-        start_method: of the processes; None is the platform's default.
+        start_method: of the processes; None is ``fork`` on Linux, elsewhere the platform's default.
         share: the process that trains on these batches, of all that train together; it gets
             ``batch_size / share.world_size`` samples per step.
         sides: in pixels; each step takes one, at random, and scales its samples to it after the
@@ -226,7 +224,7 @@ def _iterate(
         collate_fn=_unchanged,
         pin_memory=pin_memory,
         worker_init_fn=partial(start_worker, os.getpid()),
-        multiprocessing_context=start_method if workers else None,
+        multiprocessing_context=(start_method or DEFAULT_START_METHOD) if workers else None,
         generator=torch.Generator(),  # its own, or it would draw from the global one
     )
     cache = maker.samples.reading.cache

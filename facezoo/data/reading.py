@@ -27,15 +27,24 @@ class Reading:
     reduced: bool = False
 
     def image(self, path: str | Path, reduction: int = 1) -> NDArray[np.uint8]:
-        """Returns a photograph as ``facezoo.data.images.read_image`` does, not to be written to.
+        """Returns a photograph as ``facezoo.data.images.read_image`` does, but read-only.
+
+        With a cache it has to be; that it always is lets what writes into it fail at once, instead
+        of at the first photograph that the cache has.
 
         Raises:
             DataError: see there.
         """
-        return (read_image if self.cache is None else self.cache.read)(path, reduction)
+        if self.cache is not None:
+            return self.cache.read(path, reduction)
+        image = read_image(path, reduction)
+        image.flags.writeable = False
+        return image
 
     def outline(self, path: str | Path) -> NDArray[np.uint8]:
         """Returns an array of the photograph's shape without its pixels, and without memory.
+
+        It is for data sets that give it on as it is (``FaceDataset.gives_as_read``).
 
         What is no JPEG comes with its pixels: it is not decoded at another scale.
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facezoo.data.collate import check_sample
 from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.reading import PLAIN_READING, Reading, is_outline
 from facezoo.data.sampler import Plan
 from facezoo.data.transforms.base import PartnerTransform, Transform
-from facezoo.data.transforms.window import WindowTransform
+from facezoo.data.transforms.window import Window, WindowTransform
 from facezoo.errors import DataError
 from facezoo.structures import Sample
 
@@ -72,8 +73,9 @@ class SampleMaker:
 
     def _made(self, indices: Iterator[int], work: _Work, end: int) -> Sample:
         """Returns what the first ``end`` transforms make of the first index that can be read."""
-        first = self.transforms[0] if end else None
-        if not self.reading.reduced or not isinstance(first, WindowTransform):
+        can_plan = self.reading.reduced and self.dataset.gives_as_read
+        first = self.transforms[0] if end and can_plan else None
+        if not isinstance(first, WindowTransform):
             first = None
         sample = self._read(indices, work, first)
         for number in range(0 if first is None else 1, end):
@@ -112,12 +114,21 @@ class SampleMaker:
             check_sample(sample)
             if first is None:
                 return sample
+            if not is_outline(sample.image):
+                return first(sample, work.generator)
             state = work.generator.bit_generator.state
+            window = first.plan(sample, work.generator)
             try:
-                return self._shown(first, sample, work.generator)
+                image, reduction = self._pixels(sample, window)
             except DataError as error:
                 failure = self._noted(error, failure, work)
                 work.generator.bit_generator.state = state
+                continue
+            sample = replace(sample, image=image)
+            if reduction is not None:
+                return first.show(sample, window, reduction)
+            work.generator.bit_generator.state = state
+            return first(sample, work.generator)
         raise DataError(
             f"None of the {len(self.dataset)} images can be read; the first says: {failure}"
         ) from failure
@@ -133,22 +144,15 @@ class SampleMaker:
         work.unreadable.append(str(error))
         return failure or error
 
-    def _shown(
-        self, first: WindowTransform, sample: Sample, generator: np.random.Generator
-    ) -> Sample:
-        """Returns a sample behind its first transform, a JPEG decoded no larger than that needs."""
-        if not is_outline(sample.image):
-            return first(sample, generator)
-        state = generator.bit_generator.state
-        window = first.plan(sample, generator)
+    def _pixels(self, sample: Sample, window: Window) -> tuple[NDArray[np.uint8], int | None]:
+        """Returns a photograph, decoded no larger than a window needs, and its scale's divisor.
+
+        The divisor is None, and the photograph whole, where its header told another size: then the
+        window is none of it.
+        """
         whole_hw = sample.image.shape[:2]
         image = self.reading.image(sample.path, window.reduction)
-        reduced_hw = tuple(-(-side // window.reduction) for side in whole_hw)
-        sample = replace(sample, image=image)
-        if image.shape[:2] == whole_hw:
-            return first.show(sample, window)
-        if image.shape[:2] == reduced_hw:
-            return first.show(sample, window, window.reduction)
-        # A header that Pillow and OpenCV read differently: nothing is known before decoding.
-        generator.bit_generator.state = state
-        return first(replace(sample, image=self.reading.image(sample.path)), generator)
+        for reduction in (1, window.reduction):
+            if image.shape[:2] == tuple(-(-side // reduction) for side in whole_hw):
+                return image, reduction
+        return self.reading.image(sample.path), None

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,8 +55,21 @@ class SharedImages:
     """
 
     def __init__(self, workers: int) -> None:
-        self._in_use = torch.zeros(workers, SLOTS, dtype=torch.uint8).share_memory_()
+        self._share(torch.zeros(workers, SLOTS, dtype=torch.uint8).share_memory_())
+
+    def _share(self, in_use: Tensor) -> None:
+        self._in_use = in_use
+        # A slot is freed whenever its last image goes, maybe in the middle of a compilation or of a
+        # mode that changes what torch does: so not by torch.
+        self._marks = in_use.numpy()
         self._memory: dict[int, Tensor] = {}
+
+    def __getstate__(self) -> Tensor:
+        """Returns what a spawned process gets: the marks, not a copy of them."""
+        return self._in_use
+
+    def __setstate__(self, state: Tensor) -> None:
+        self._share(state)
 
     def take(self, worker: int, shape: Sequence[int]) -> tuple[Tensor, int | None]:
         """Returns uint8 memory of a shape and its slot, in a worker.
@@ -64,14 +78,14 @@ class SharedImages:
             RuntimeError: there is not enough shared memory.
         """
         size = math.prod(shape)
-        free = (self._in_use[worker] == 0).nonzero()[:, 0].tolist()
-        if not free:
+        free = np.flatnonzero(self._marks[worker] == 0)
+        if not len(free):
             return torch.empty(tuple(shape), dtype=torch.uint8), None
-        slot = free[0]  # the lowest, so that no more slots get memory than are needed
+        slot = int(free[0])  # the lowest, so that no more slots get memory than are needed
         if slot not in self._memory or len(self._memory[slot]) < size:
             self._memory.pop(slot, None)
             self._memory[slot] = torch.empty(size, dtype=torch.uint8).share_memory_()
-        self._in_use[worker, slot] = 1
+        self._marks[worker, slot] = 1
         return self._memory[slot][:size].view(tuple(shape)), slot
 
     def open(self, parcel: Parcel) -> Batch:
@@ -79,15 +93,16 @@ class SharedImages:
         if parcel.slot is None:
             return parcel.batch
         if parcel.copied:
-            self._free(parcel.worker, parcel.slot)
+            self.free(parcel.worker, parcel.slot)
             return parcel.batch
         # Every tensor that shows these pixels keeps this array, and nothing else does.
         array = parcel.batch.images.numpy()
-        weakref.finalize(array, self._free, parcel.worker, parcel.slot)
+        weakref.finalize(array, self.free, parcel.worker, parcel.slot)
         return replace(parcel.batch, images=torch.from_numpy(array))
 
-    def _free(self, worker: int, slot: int) -> None:
-        self._in_use[worker, slot] = 0
+    def free(self, worker: int, slot: int) -> None:
+        """Lets a slot be taken again."""
+        self._marks[worker, slot] = 0
 
 
 def packed(samples: Sequence[Sample], shared: SharedImages, worker: int) -> Parcel:
@@ -116,7 +131,11 @@ def packed(samples: Sequence[Sample], shared: SharedImages, worker: int) -> Parc
         tensors = [getattr(batch.targets, name) for name in Targets.__dataclass_fields__]
         for tensor in (batch.images, batch.maps, *tensors):
             tensor.share_memory_()
-    except RuntimeError as error:
+    except Exception as error:
+        if slot is not None:
+            shared.free(worker, slot)
+        if not isinstance(error, RuntimeError):
+            raise
         reason = str(error).partition("\n")[0]
         raise DataError(
             f"A worker process cannot pass on its batch, probably because /dev/shm is too small "

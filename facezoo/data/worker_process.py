@@ -1,13 +1,22 @@
-"""What a process that reads images does with threads and signals."""
+"""How a process that reads images starts, and what it does with threads and signals."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+from typing import Literal
 
 import cv2
 import torch
+
+StartMethod = Literal["fork", "spawn", "forkserver"]
+
+DEFAULT_START_METHOD: StartMethod | None = "fork" if sys.platform == "linux" else None
+"""Named, as Python 3.14 has another. A SIGTERM that a scheduler sends to every process of a job
+ends a spawned one that still imports its modules, and the server of ``forkserver``. What is forked
+has neither: it starts with the signal handler of the process that trains."""
 
 
 def start_worker(parent: int, _: int) -> None:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -14,13 +15,13 @@ import pytest
 import torch
 
 from facezoo.data import cache as cache_module
-from facezoo.data.cache import FILE_NAME, MEMORY, RESERVED, ImageCache
+from facezoo.data.cache import FILE_NAME, MEMORY, ImageCache
 from facezoo.data.datasets.annotations import AnnotatedImages, Annotations
 from facezoo.data.datasets.concat import Concat
 from facezoo.data.datasets.subset import Subset
 from facezoo.data.images import read_image, write_image
 from facezoo.data.loader import train_stream, val_batches
-from facezoo.data.reading import Reading, open_reading
+from facezoo.data.reading import PLAIN_READING, Reading, open_reading
 from facezoo.data.transforms import (
     HSV,
     Albumentations,
@@ -33,7 +34,7 @@ from facezoo.data.transforms import (
     Transform,
 )
 from facezoo.errors import ConfigError, DataError
-from facezoo.structures import Batch
+from facezoo.structures import Batch, Sample
 
 COUNT, SIZE_HW = 6, (40, 64)
 BYTES = SIZE_HW[0] * SIZE_HW[1] * 3
@@ -80,6 +81,12 @@ def dataset_of(paths: list[Path]) -> AnnotatedImages:
     return AnnotatedImages(paths[0].parent, annotations, Path("faces.txt"))
 
 
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    """Returns the only line of the log."""
+    (record,) = caplog.records
+    return record.getMessage()
+
+
 def test_a_photograph_is_decoded_once(paths: list[Path], place: str, decoded: list[str]) -> None:
     cache = ImageCache(place, 2**20)
     first, again = ([cache.read(path) for path in paths] for _ in range(2))
@@ -87,8 +94,9 @@ def test_a_photograph_is_decoded_once(paths: list[Path], place: str, decoded: li
     for path, one, other in zip(paths, first, again, strict=True):
         assert np.array_equal(one, read_image(path)) and np.array_equal(other, one)
     assert cache.used == COUNT * BYTES and not cache.full
-    with pytest.raises(ValueError, match="read-only"):
-        again[0][0] = 0
+    for image in (first[0], again[0], PLAIN_READING.image(paths[0])):
+        with pytest.raises(ValueError, match="read-only"):
+            image[0] = 0
 
 
 def test_a_reduced_photograph_is_another(paths: list[Path], place: str) -> None:
@@ -131,8 +139,8 @@ def test_beyond_the_limit_photographs_are_decoded_each_time(
             assert all(torch.equal(a.images, b.images) for a, b in zip(batches, plain, strict=True))
     assert cache.used == 2 * BYTES and cache.full
     assert len(decoded) == COUNT + COUNT - 2
-    (said,) = [record.message for record in caplog.records]
-    assert said.startswith("The cache of decoded images is full (0.0 GiB)")
+    told = said(caplog)
+    assert re.match(r"The cache of decoded images in .* is full \(0\.0 of 0\.0 MiB\)", told)
 
 
 def test_many_small_photographs_fill_the_index(
@@ -189,40 +197,56 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_served(
     cache = ImageCache(place, 2**20)
 
     def die() -> None:
-        def half(image: np.ndarray, offset: int) -> bool:
-            os.pwrite(cache._file, image.tobytes()[: BYTES // 2], offset)
+        def half(data: memoryview, offset: int) -> None:
+            os.pwrite(cache._file.fileno(), data[: BYTES // 2], offset)
             os.kill(os.getpid(), signal.SIGKILL)
-            return True
 
-        cache._write = half  # type: ignore[method-assign]
+        cache._file.write = half  # type: ignore[method-assign]
         cache.read(paths[0])
 
     process = FORK.Process(target=die)
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert (cache._slots["state"] == RESERVED).sum() == 1
+    assert cache.used == 0
     for path in [paths[0], *paths]:
         assert np.array_equal(cache.read(path), read_image(path))
+    assert cache.used == COUNT * BYTES
 
 
 def test_a_full_disk_is_no_more_than_a_full_cache(
-    paths: list[Path], place: str, monkeypatch: pytest.MonkeyPatch
+    paths: list[Path],
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     cache = ImageCache(place, 2**20)
-    monkeypatch.setattr(os, "pwrite", refuse)
-    for _ in range(2):
-        assert np.array_equal(cache.read(paths[0]), read_image(paths[0]))
-    assert cache.full
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse)
+        for path in paths:
+            assert np.array_equal(cache.read(path), read_image(path))
+    assert cache.full and cache.used == 0
+    cache.read(paths[0])  # it is not tried again and again
+    assert cache.used == 0
+    with caplog.at_level(logging.WARNING):
+        cache.tell_if_full()
+    assert re.match(
+        r"No more decoded images can be written to .*, which has 0\.0 MiB", said(caplog)
+    )
+    if place != MEMORY:  # a later run, with room on the disk
+        cache = ImageCache(place, 2**20)
+        for path in paths:
+            cache.read(path)
+        assert cache.used == COUNT * BYTES and not cache.full
 
 
 def test_memory_is_given_back_with_the_cache(paths: list[Path]) -> None:
     cache = ImageCache(MEMORY, 2**20)
     cache.read(paths[0])
-    file = cache._file
+    file = cache._file.fileno()
     del cache
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(file)
@@ -295,6 +319,19 @@ def test_joined_data_sets_read_through_the_cache(
         sample = dataset.sample(index, cache.read)
         assert sample.image_id == name and np.array_equal(sample.image, dataset[index].image)
     assert decoded == ["2.jpg", "0.jpg"]
+
+
+def test_a_transform_that_writes_in_place_fails_alike_with_and_without_a_cache(
+    paths: list[Path],
+) -> None:
+    class Erase(Transform):
+        def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+            sample.image[:8] = 0
+            return sample
+
+    for reading in (PLAIN_READING, cached := Reading(ImageCache(MEMORY, 2**20)), cached):
+        with pytest.raises(ValueError, match="read-only"):
+            list(val_batches(dataset_of(paths), [Erase()], 2, reading=reading))
 
 
 @pytest.mark.parametrize(

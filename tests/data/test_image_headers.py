@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from facezoo.data.formats.image_files import read_sizes_hw
 from facezoo.data.image_headers import ORIENTATION, orientation, upright_size_hw
@@ -37,6 +37,20 @@ def test_the_size_is_that_of_the_upright_picture(
     (tmp_path / "a").write_bytes(data)
     assert upright_size_hw(data) == read_image(tmp_path / "a").shape[:2]
     assert orientation(data) == (turned or 1) or kind == "TIFF"
+
+
+@pytest.mark.parametrize("turned", [None, *range(1, 9)])
+def test_a_jpeg_with_further_pictures_is_turned_like_any_other(
+    tmp_path: Path, turned: int | None
+) -> None:
+    path = tmp_path / "a.jpg"
+    second = Image.new("RGB", (6, 5))
+    path.write_bytes(picture("MPO", turned, save_all=True, append_images=[second]))
+    with Image.open(path) as opened:
+        assert opened.format == "MPO"
+        upright = ImageOps.exif_transpose(opened)
+    assert jpeg_size_hw(path) == read_image(path).shape[:2] == (upright.height, upright.width)
+    assert orientation(path.read_bytes()) == (turned or 1)
 
 
 @pytest.mark.parametrize("kind", ["BMP", "PPM", "GIF", "JPEG2000", "AVIF"])

@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -145,6 +146,20 @@ def test_spawned_workers_make_no_difference() -> None:
     one = take(3, dataset=dataset, transforms=transforms)
     two = take(3, dataset=dataset, transforms=transforms, workers=2, start_method="spawn")
     assert_same(one, two)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have their own default")
+def test_workers_are_forked_whatever_the_default_of_python_is() -> None:
+    dataset = Numbered()
+    dataset.note = lambda: "only a fork can take this along"  # type: ignore[attr-defined]
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("forkserver", force=True)
+    try:
+        batch = next(train_stream(dataset, [Noise()], 4, 3, workers=1))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert_same([batch], take(1))
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,10 @@ from PIL import Image
 from facezoo.data import images as images_module
 from facezoo.data.cache import MEMORY, ImageCache
 from facezoo.data.datasets.annotations import AnnotatedImages, Annotations
+from facezoo.data.datasets.base import FaceDataset, ReadImage
+from facezoo.data.datasets.coco import CocoFaces
+from facezoo.data.datasets.concat import Concat
+from facezoo.data.datasets.subset import Subset
 from facezoo.data.datasets.synthetic import SyntheticFaces
 from facezoo.data.image_headers import ORIENTATION
 from facezoo.data.images import jpeg_size_hw, read_image, write_image
@@ -68,7 +74,7 @@ def dataset(folder: Path) -> AnnotatedImages:
     return dataset_of(folder, NAMES, random_boxes(20))
 
 
-def made(dataset: AnnotatedImages, transform: Transform, reading: Reading, seed: int) -> Sample:
+def made(dataset: FaceDataset, transform: Transform, reading: Reading, seed: int) -> Sample:
     plan = TrainPlan(len(dataset), 1, seed)
     return SampleMaker(dataset, (transform,), plan, reading=reading)(0, [])
 
@@ -145,15 +151,18 @@ def test_faces_stay_where_the_picture_shows_them(
         assert edges(sample.image) == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=0.1)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("size_hw", [(96, 128), (97, 131)])
 def test_a_photograph_is_upright_when_reduced(
-    tmp_path: Path, orientation: int, size_hw: tuple[int, int]
+    tmp_path: Path, kind: str, orientation: int, size_hw: tuple[int, int]
 ) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     path = tmp_path / "a.jpg"
-    Image.fromarray(smooth(*size_hw)).save(path, exif=exif, quality=95)
+    further = {"save_all": True, "append_images": [Image.new("RGB", (9, 8))]}
+    options = further if kind == "MPO" else {}
+    Image.fromarray(smooth(*size_hw)).save(path, kind, exif=exif, quality=95, **options)
     whole = read_image(path)
     assert jpeg_size_hw(path) == whole.shape[:2]
     dataset = dataset_of(tmp_path, ["a.jpg"], np.array([[10.0, 20, 40, 60]]))
@@ -212,6 +221,68 @@ def test_drawn_images_go_through_unchanged() -> None:
         for reading in (REDUCED, PLAIN_READING)
     )
     assert all(torch.equal(a.images, b.images) for a, b in zip(one, two, strict=True))
+
+
+class Changed(AnnotatedImages):
+    """Photographs that its own reading changes."""
+
+    def __init__(self, plain: AnnotatedImages, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        super().__init__(plain.folder, plain.annotations, plain.source)
+        self.change = change
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        return super().sample(index, lambda path: self.change(read(path)))
+
+
+class ChangedSubset(Subset):
+    """The same of a subset."""
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        sample = super().sample(index, read)
+        return replace(sample, image=sample.image[::-1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image[:, ::-1],
+        lambda image: image[:, 100:],
+        lambda image: 255 - image,
+        lambda image: cv2.LUT(image, np.arange(256, dtype=np.uint8)),
+        lambda image: np.ascontiguousarray(image[..., ::-1]),
+    ],
+)
+@pytest.mark.parametrize("transform", [SquareCrop(48), Letterbox(48)])
+def test_a_data_set_that_changes_photographs_gets_them_whole(
+    dataset: AnnotatedImages, change: Callable[[np.ndarray], np.ndarray], transform: Transform
+) -> None:
+    changed = Changed(dataset, change)
+    for one in (changed, Subset(changed, NAMES), Concat([changed]), ChangedSubset(dataset, NAMES)):
+        for seed in range(5):
+            found, whole = (made(one, transform, way, seed) for way in (REDUCED, PLAIN_READING))
+            assert np.array_equal(found.image, whole.image)
+            assert np.array_equal(found.boxes, whole.boxes)
+
+
+def test_subsets_and_joined_sets_are_reduced_as_what_they_consist_of(
+    dataset: AnnotatedImages,
+) -> None:
+    jpegs = dataset_of(dataset.folder, NAMES[:4], random_boxes(16))
+    for one in (Subset(jpegs, NAMES[:4]), Concat([jpegs])):
+        found = made(one, Letterbox(48), REDUCED, 0)
+        assert np.array_equal(found.image, made(jpegs, Letterbox(48), REDUCED, 0).image)
+        assert not np.array_equal(found.image, made(one, Letterbox(48), PLAIN_READING, 0).image)
+    assert CocoFaces.gives_as_read and not Concat([dataset, SyntheticFaces(0, 4)]).gives_as_read
+
+
+def test_a_photograph_that_comes_whole_is_in_a_cache_once(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(smooth(97, 131)).save(tmp_path / "a.jpg", exif=exif)
+    cache = ImageCache(MEMORY, 2**20)
+    for reduction in (1, 2, 4, 8):
+        assert cache.read(tmp_path / "a.jpg", reduction).shape == (131, 97, 3)
+    assert cache.used == 131 * 97 * 3
 
 
 def test_unreadable_photographs_are_skipped_as_ever(tmp_path: Path) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gc
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from facezoo.data import shared_images
 from facezoo.data.collate import collate
 from facezoo.data.datasets.synthetic import SyntheticFaces
 from facezoo.data.loader import train_stream
-from facezoo.data.shared_images import SLOTS, Parcel, SharedImages
+from facezoo.data.shared_images import SLOTS, Parcel, SharedImages, packed
 from facezoo.data.transforms import Flip, SquareCrop
+from facezoo.errors import DataError
 from facezoo.structures import Batch, Sample
 
 
@@ -87,6 +91,32 @@ def test_a_copy_frees_its_slot_at_once() -> None:
     held = shared.open(Parcel(copy, 1, parcel.slot, copied=True))
     assert made(shared, 6).slot == 0
     assert (held.images == 5).all()
+
+
+def test_a_slot_is_freed_whatever_torch_is_doing() -> None:
+    shared = SharedImages(2)
+    opened = shared.open(made(shared, 1))
+    with FakeTensorMode():
+        del opened
+        gc.collect()
+    assert made(shared, 2).slot == 0
+
+
+@pytest.mark.parametrize("error", [DataError, RuntimeError])
+def test_a_batch_that_fails_frees_its_slot(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(samples: object, memory: Callable[[tuple[int, ...]], torch.Tensor]) -> Batch:
+        memory((1, 3, 4, 4))
+        raise error("no batch")
+
+    shared = SharedImages(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_images, "collate", fail)
+        for _ in range(2):
+            with pytest.raises(DataError, match="no batch"):
+                packed([sample(1)], shared, 1)
+    assert packed([sample(1)], shared, 1).slot == 0
 
 
 @pytest.mark.slow

@@ -83,6 +83,7 @@ class AnnotatedImages(FaceDataset):
     """
 
     num_landmarks = NUM_LANDMARKS
+    gives_as_read = True
 
     def __init__(self, folder: Path, annotations: Annotations, source: Path) -> None:
         self.folder = folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,11 @@ class FaceDataset:
 
     num_landmarks: int
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "sample" in vars(cls) and "gives_as_read" not in vars(cls):
+            cls.gives_as_read = FaceDataset.gives_as_read  # type: ignore[method-assign]
+
     def __len__(self) -> int:
         """Returns the number of images."""
         raise NotImplementedError
@@ -42,14 +48,25 @@ class FaceDataset:
     def sample(self, index: int, read: ReadImage) -> Sample:
         """Returns image ``index`` with its faces, its photograph read by ``read``.
 
-        The loader reads through this, so that a cache can stand in between. A data set without
-        files, or that reads them itself, leaves ``read`` alone.
+        The loader reads through this, so that a cache can stand in between. What ``read`` gives is
+        read-only: copy it to change it. A data set without files, or that reads them itself, leaves
+        ``read`` alone.
 
         Raises:
             IndexError: there is no such image.
             DataError: the image cannot be read.
         """
         return self[index]
+
+    @property
+    def gives_as_read(self) -> bool:
+        """Whether a sample's image is the very array that ``read`` gave for its ``path``.
+
+        It may then be neither changed nor looked at but for its shape, so that the loader can
+        decode it later, at the scale that the transforms need (``data.reduced_decoding``). A class
+        with a ``sample`` of its own has to say so itself, whatever its base says.
+        """
+        return False
 
     def truth(self, index: int) -> Truth:
         """Returns the faces of image ``index`` as evaluators take them, without reading it."""

@@ -74,7 +74,7 @@ class WindowTransform(Transform):
     """A transform that shows one window of a photograph and tells which before it is decoded.
 
     Where it comes first, the loader can decode a JPEG at a part of its scale
-    (``data.reduced_decoding``).
+    (``data.reduced_decoding``), if the data set gives photographs as they are read.
     """
 
     def plan(self, sample: Sample, generator: np.random.Generator) -> Window:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import facezoo
 from facezoo.builder import build_dataset
 from facezoo.config import Config
 from facezoo.data.datasets.annotations import AnnotatedImages
@@ -21,6 +22,8 @@ from facezoo.errors import ConfigError
 from facezoo.evaluation.matching import is_counted
 from facezoo.structures import Truth
 
+READING = {"__getitem__", "sample", "image_id"}
+"""Methods of a data set on which it depends which picture a photograph is."""
 LANDMARKS = Path("retinaface_labels", "val", "label.txt")
 """Where a folder in the layout of WIDER FACE has RetinaFace's landmarks of its validation set."""
 
@@ -110,8 +113,10 @@ def image_files(dataset: FaceDataset) -> dict[str, Path]:
     """Returns the file of each photograph by image id.
 
     Raises:
-        ConfigError: the photographs are in no files that are known.
+        ConfigError: the photographs are in no files that are known, or code that is not facezoo's
+            reads them, so that they may be other pictures than the files.
     """
+    _check_reading(dataset)
     if isinstance(dataset, AnnotatedImages):
         names = map(dataset.image_id, range(len(dataset)))
         return {name: dataset.folder / name for name in names}
@@ -124,3 +129,13 @@ def image_files(dataset: FaceDataset) -> dict[str, Path]:
         f"{type(dataset).__name__} does not say which files its photographs are in, by which a "
         "cache would know them; leave the cache out."
     )
+
+
+def _check_reading(dataset: FaceDataset) -> None:
+    for kind in type(dataset).__mro__:
+        own = sorted(READING & vars(kind).keys())
+        if own and kind.__module__.partition(".")[0] != facezoo.__name__:
+            raise ConfigError(
+                f"{kind.__module__}.{kind.__name__} has a {own[0]} of its own, so that a cache "
+                "cannot tell by its files which photographs it gives; leave the cache out."
+            )

@@ -23,12 +23,13 @@ class Pace:
         schedule: what to set at which progress.
 
     Raises:
-        ConfigError: momentum is to warm up, but the optimizer has none.
+        ConfigError: see ``check_pace``.
     """
 
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule
     ) -> None:
+        check_pace(optimizer, schedule)
         self.optimizer = optimizer
         self.schedule = schedule
         common = len(optimizer.param_groups)
@@ -41,12 +42,6 @@ class Pace:
             for number in range(common, len(self._rates)):  # a part that is slow starts slowly too
                 self._bias_starts[number] = schedule.warmup_bias_lr * self._rates[number] / lr
         self._momentum = _momentum(optimizer)
-        if schedule.warmup_momentum is not None and not self._momentum:
-            raise ConfigError(
-                f"schedule.warmup_momentum is {schedule.warmup_momentum}, but "
-                f"{type(optimizer).__name__} has no momentum to warm up: give "
-                "optimizer.momentum, or leave it out."
-            )
 
     def set(self, progress: float) -> None:
         """Sets what belongs to a step.
@@ -63,6 +58,33 @@ class Pace:
             if schedule.warmup_momentum is not None:
                 value = schedule.warmed_up(schedule.warmup_momentum, self._momentum, progress)
                 _set_momentum(group, value)
+
+
+def check_pace(optimizer: torch.optim.Optimizer, schedule: Schedule) -> None:
+    """Checks that an optimizer has what a schedule is to warm up.
+
+    Args:
+        optimizer: its class and settings count, its parameters do not.
+        schedule: what to set.
+
+    Raises:
+        ConfigError: momentum is to warm up, but the optimizer has none; or the learning rate of the
+            biases, but that which it moves to is 0. One sentence for each.
+    """
+    problems = []
+    if schedule.warmup_momentum is not None and not _momentum(optimizer):
+        problems.append(
+            f"schedule.warmup_momentum is {schedule.warmup_momentum}, but "
+            f"{type(optimizer).__name__} has no momentum to warm up: give "
+            "optimizer.momentum, or leave it out."
+        )
+    if schedule.warmup_bias_lr is not None and not optimizer.defaults["lr"]:
+        problems.append(
+            f"schedule.warmup_bias_lr is {schedule.warmup_bias_lr}, but optimizer.lr is 0, so that "
+            "nothing is learned behind the warm-up: give optimizer.lr above 0, or leave it out."
+        )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _momentum(optimizer: torch.optim.Optimizer) -> float:

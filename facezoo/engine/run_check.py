@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facezoo.builder import check_config
+from torch import nn
+
+from facezoo.builder import build_optimizer, build_schedule, check_config
 from facezoo.config import Config, load_with_problems
 from facezoo.config_schema import located
 from facezoo.engine.hooks.evaluation import Evaluation
+from facezoo.engine.pace import check_pace
 from facezoo.engine.run_config import carried_config
 from facezoo.engine.settings import TrainSettings
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, FacezooError
 from facezoo.inference.protocols import configured_protocol
 from facezoo.registry import HOOKS
 
@@ -67,12 +70,28 @@ def _problems_of_run(config: Config) -> list[str]:
             check()
         except ConfigError as error:
             sentences += error.problems
+    sentences += _problems_of_pace(config)
     problems = [located(sentence, config.tree) for sentence in sentences]
     try:
         configured_protocol(config)
     except ConfigError as error:
         problems += error.problems
     return problems
+
+
+def _problems_of_pace(config: Config) -> list[str]:
+    """Returns why the schedule does not fit the optimizer; nothing where either is wrong itself."""
+    try:
+        # Over parameters of no model, as the settings of an optimizer are not the model's.
+        parameters = nn.Linear(1, 1, device="meta")
+        optimizer, schedule = build_optimizer(config, parameters), build_schedule(config)
+    except FacezooError:
+        return []
+    try:
+        check_pace(optimizer, schedule)
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 def _evaluates(node: Any) -> bool:

@@ -20,7 +20,10 @@ single-scale test (Deng et al., CVPR 2020), ``multiscale`` its other one. A mapp
       protocols:
         crowd: {views: [long:1280, long:1920], mirror: true}
         small: long:320
+        both: {views: [small, long:960]}
       protocol: crowd
+
+Such a name stands wherever a built-in one does: in ``views``, and as what another name means.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
 from facezoo.config import Config
@@ -147,13 +151,14 @@ def parse_protocol(
         own: those that a config names.
 
     Raises:
-        ConfigError: the name is unknown, or the size is not a positive whole number.
+        ConfigError: the name is unknown, the size is not a positive whole number, or it is a size
+            alone or a list.
     """
     known = {**NAMED, **(own or {})}
     if isinstance(value, Protocol):
         return value
     if isinstance(value, Mapping) and "views" in value:
-        return _views(value)
+        return _views(value, own)
     if isinstance(value, Mapping):
         if len(value) != 1:
             raise _unknown(str(dict(value)), known)
@@ -161,6 +166,7 @@ def parse_protocol(
     elif str(value) in known:
         return known[str(value)]
     else:
+        _check_has_rule(value)
         rule, separator, size = str(value).partition(":")
         if not separator:
             raise _unknown(rule, known)
@@ -171,19 +177,32 @@ def parse_protocol(
 
 def _own_protocols(config: Config) -> dict[str, Protocol]:
     """Returns the protocols that a config names, each with its name."""
+    definitions = {name: value for name, value in config[SECTION].items() if value is not None}
+    uses = {name: _names_in(value) & definitions.keys() for name, value in definitions.items()}
+    try:
+        order = list(TopologicalSorter(uses).static_order())
+    except CycleError as error:
+        names = error.args[1]
+        sentence = f"{SECTION}.{names[0]}: it is defined by itself ({' -> '.join(names)}); give "
+        raise ConfigError(located(f"{sentence}one of these a size", config.tree)) from error
     own: dict[str, Protocol] = {}
-    problems = []
-    for name, definition in config[SECTION].items():
-        if definition is None:
-            continue
+    problems: dict[str, str] = {}
+    for name in order:
         try:
             _check_own_name(name)
-            own[name] = replace(parse_protocol(definition), own_name=name)
+            if uses[name] <= own.keys():  # else one of these is wrong, which is said there
+                own[name] = replace(parse_protocol(definitions[name], own), own_name=name)
         except ConfigError as error:
-            problems.append(located(f"{SECTION}.{name}: {error}", config.tree))
+            problems[name] = located(f"{SECTION}.{name}: {error}", config.tree)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError([problems[name] for name in definitions if name in problems])
     return own
+
+
+def _names_in(definition: object) -> set[str]:
+    """Returns the names that a definition may refer to: itself, or its views."""
+    views = definition.get("views") if isinstance(definition, Mapping) else definition
+    return {one for one in (views if isinstance(views, list) else [views]) if isinstance(one, str)}
 
 
 def _check_own_name(name: str) -> None:
@@ -195,7 +214,7 @@ def _check_own_name(name: str) -> None:
         )
 
 
-def _views(value: Mapping[str, Any]) -> Protocol:
+def _views(value: Mapping[str, Any], own: Mapping[str, Protocol] | None) -> Protocol:
     scales, mirror = value["views"], value.get("mirror", False)
     unknown = value.keys() - {"views", "mirror"}
     if unknown or not isinstance(scales, (list, tuple)) or not scales or type(mirror) is not bool:
@@ -203,10 +222,24 @@ def _views(value: Mapping[str, Any]) -> Protocol:
             f"The protocol {dict(value)} is not understood; give views a list of scales such as "
             "[long:640, long:1280], and mirror true or false."
         )
-    parsed = tuple(parse_protocol(scale) for scale in scales)
+    parsed = tuple(parse_protocol(scale, own) for scale in scales)
     if any(scale.rule == "views" for scale in parsed):
         raise ConfigError(f"The protocol {dict(value)} has views within views; name their scales.")
     return Protocol("views", scales=parsed, mirror=mirror)
+
+
+def _check_has_rule(value: object) -> None:
+    """Checks that what a config or a command line gives for a protocol is no bare size or list."""
+    if isinstance(value, (list, tuple)):
+        raise ConfigError(
+            f"The protocol {list(value)} is a list; write {{views: [...]}} for several scales, or "
+            "one of them alone."
+        )
+    if re.fullmatch(r"[0-9][0-9.x]*", str(value)):
+        raise ConfigError(
+            f"The protocol {str(value)!r} is a size alone; say of what: long:640 or short:640 for "
+            "a side, fixed:640x480 for both."
+        )
 
 
 def _size_wh(rule: str, size: object) -> tuple[int, int]:
@@ -227,8 +260,9 @@ def _size_wh(rule: str, size: object) -> tuple[int, int]:
 def _unknown(name: str, known: Mapping[str, Protocol]) -> ConfigError:
     choices = [*known, *RULES]
     near = difflib.get_close_matches(name, choices, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
     return ConfigError(
         f"The protocol {name!r} is unknown.{hint} There are {', '.join(known)}, "
-        "long:N, short:N, fixed:N with a size in pixels, and {views: [...], mirror: true}."
+        "long:N, short:N, fixed:N with a size in pixels, and {views: [...], mirror: true}; a name "
+        f"of one's own is given under {SECTION}."
     )

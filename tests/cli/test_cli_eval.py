@@ -141,8 +141,10 @@ def test_a_protocol_of_a_config_is_part_of_the_result(
         assert results["data"] == "SyntheticFaces" and results["images"] == 3
         assert results["time/whole_ms"] > 0 and results["device"] == "cpu"
     crowd = "evaluation.protocols.crowd={views: [near, long:9]}"
-    assert main([*words, crowd, "--protocol", "crowd"]) == 2
-    assert "evaluation.protocols.crowd: The protocol 'near' is unknown" in capsys.readouterr().err
+    assert main([*words, crowd, "--protocol", "crowd"]) == 0
+    assert "protocol_definition: views long:96, long:9" in capsys.readouterr().out
+    assert main([*words, crowd.replace("near", "far"), "--protocol", "crowd"]) == 2
+    assert "evaluation.protocols.crowd: The protocol 'far' is unknown" in capsys.readouterr().err
 
 
 def contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

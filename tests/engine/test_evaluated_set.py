@@ -1,18 +1,20 @@
 """What is evaluated: which photographs, how many faces, by which files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facezoo.config import load_config
+from facezoo.data.datasets.base import ReadImage
 from facezoo.data.datasets.concat import Concat
 from facezoo.data.datasets.subset import Subset
 from facezoo.data.datasets.synthetic import SyntheticFaces
 from facezoo.data.datasets.widerface import WiderFace
 from facezoo.engine.evaluated_set import describe_set, image_files, open_set
 from facezoo.errors import ConfigError, DataError
-from facezoo.structures import Truth
+from facezoo.structures import Sample, Truth
 
 ANNOTATION = """\
 0--Parade/a.jpg
@@ -101,3 +103,22 @@ def test_files_of_photographs(root: Path, tmp_path: Path) -> None:
     assert image_files(parts) == files
     with pytest.raises(ConfigError, match="SyntheticFaces does not say"):
         image_files(SyntheticFaces())
+
+
+def test_photographs_that_other_code_reads_are_in_no_known_files(root: Path) -> None:
+    class Named(WiderFace):
+        """Only the annotation is read in another way, on which no photograph depends."""
+
+    class Dark(WiderFace):
+        def sample(self, index: int, read: ReadImage) -> Sample:
+            sample = super().sample(index, read)
+            return replace(sample, image=np.zeros_like(sample.image))
+
+    class Darker(Dark):
+        pass
+
+    assert image_files(Named(root, "val")) == image_files(WiderFace(root, "val"))
+    for dark in (Dark(root, "val"), Darker(root, "val")):
+        for dataset in (dark, Subset(dark, ["1--Hands/b.jpg"]), Concat([dark])):
+            with pytest.raises(ConfigError, match=r"Dark has a sample of its own.*leave the cache"):
+                image_files(dataset)

@@ -76,6 +76,27 @@ def test_an_optimiser_without_momentum_has_none_to_warm_up(name: str) -> None:
         Pace(model, TorchOptimizer(name, model, lr=0.01), Cosine(0.1, warmup_momentum=0.8))
 
 
+def test_a_learning_rate_of_zero_is_none_to_warm_up_to() -> None:
+    model = detector()
+    optimizer = TorchOptimizer("SGD", model, lr=0.0)
+    groups = len(optimizer.param_groups)
+    with pytest.raises(ConfigError, match=r"warmup_bias_lr is 0\.1, but optimizer\.lr is 0") as one:
+        Pace(model, optimizer, Cosine(0.1, warmup_bias_lr=0.1))
+    assert len(optimizer.param_groups) == groups and len(one.value.problems) == 1
+    with pytest.raises(ConfigError) as both:
+        Pace(model, optimizer, Cosine(0.1, warmup_bias_lr=0.1, warmup_momentum=0.8))
+    assert len(both.value.problems) == 2
+
+
+def test_a_frozen_part_begins_at_zero() -> None:
+    model = detector()
+    model.lr_scale = {"backbone": 0.0}
+    optimizer = TorchOptimizer("SGD", model, lr=0.01, momentum=0.9)
+    Pace(model, optimizer, Cosine(0.5, warmup_bias_lr=0.1)).set(0.1)
+    groups = groups_of(model, optimizer)
+    assert groups["backbone.0.bias"]["lr"] == 0 and groups["head.bias"]["lr"] > 0.08
+
+
 def test_groups_stay_as_they_are_where_no_bias_warms_up() -> None:
     model = detector()
     optimizer = TorchOptimizer("SGD", model, lr=0.01, momentum=0.9)

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,14 @@ def weights(tmp_path: Path) -> Path:
     }
     save_tensors(tmp_path / "w.safetensors", tensors, {})
     return tmp_path / "w.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for facezoo's own code, of which an edit while the tests run would be seen."""
+    monkeypatch.setattr(facezoo, "__file__", str(tmp_path / "package" / "__init__.py"))
+    (tmp_path / "package").mkdir()
+    return tmp_path / "package"
 
 
 @pytest.fixture(autouse=True)
@@ -151,20 +161,31 @@ def test_whatever_faces_depend_on_makes_it_look_again(
 
 
 def test_other_weights_another_version_and_other_code_look_again(
-    look: Callable, weights: Path, monkeypatch: pytest.MonkeyPatch
+    look: Callable, weights: Path, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look()
     with monkeypatch.context() as patch:
         patch.setattr(facezoo, "__version__", "another")
         assert look()["from_cache"] == 0
+    (package / "edited.py").touch()
+    assert look()["from_cache"] == 0 and look()["from_cache"] == IMAGES
     with monkeypatch.context() as patch:
-        patch.setattr(prediction_cache, "_code_of", lambda model: "edited")
+        patch.setattr(cv2, "__version__", "another")
         assert look()["from_cache"] == 0
     tensors = {
         name: one.contiguous() for name, one in build_model("tiny_test").state_dict().items()
     }
     save_tensors(weights, tensors, {})
     assert look()["from_cache"] == 0
+
+
+def test_threads_and_precision_look_again(look: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    look()
+    for name, value in (("num_threads", 61), ("float32_matmul_precision", "medium")):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, f"get_{name}", lambda value=value: value)
+            assert look()["from_cache"] == 0
+    assert look()["from_cache"] == IMAGES
 
 
 def test_the_name_of_a_protocol_does_not_matter(look: Callable) -> None:
@@ -260,18 +281,109 @@ def test_a_subset_is_taken_from_the_whole_and_the_whole_from_subsets(
     assert look(batch_size=1, cache=other)["from_cache"] == 3 and len(looked) == IMAGES - 3
 
 
-def test_a_write_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.png").touch()
-    cache = PredictionCache(tmp_path / "kept", {}, {"a": tmp_path / "a.png"})
-    cache.add({"a": Faces(np.zeros((1, 4), np.float32), np.ones(1, np.float32))})
+def test_the_faces_of_another_folder_are_not_served(tmp_path: Path) -> None:
+    """Two data sets whose photographs have the same ids, sizes and times."""
+    files = [tmp_path / name / "0.png" for name in ("a", "b")]
+    for path in files:
+        path.parent.mkdir()
+        path.write_bytes(path.parent.name.encode())
+        os.utime(path, (1e9, 1e9))
+    keep(tmp_path / "kept", {"0.png": drawn_lots(1)}, files[0])
+    assert PredictionCache(tmp_path / "kept", {}, {"0.png": files[1]}).read() == {}
+    back = PredictionCache(tmp_path / "kept", {}, {"0.png": files[0]}).read()
+    assert back["0.png"].boxes.tobytes() == drawn_lots(1).boxes.tobytes()
 
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        cache.write()
-    assert {path.name for path in cache.folder.iterdir()} == {"key.json"}
+def keep(folder: Path, found: dict[str, Faces], file: Path) -> PredictionCache:
+    if not file.exists():
+        file.touch()
+    cache = PredictionCache(folder, {}, dict.fromkeys(found, file))
+    cache.add(found)
+    cache.write()
+    return cache
+
+
+@pytest.mark.parametrize("names", ["rising", "falling"])
+def test_of_two_shards_the_later_one_counts(
+    names: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = list(range(100)) if names == "rising" else list(range(100))[::-1]
+    monkeypatch.setattr(prediction_cache.uuid, "uuid4", lambda: uuid.UUID(int=numbers.pop(0)))
+    for seed in range(5):
+        cache = keep(tmp_path / "kept", {"a": drawn_lots(seed)}, tmp_path / "a.png")
+    assert cache.read()["a"].boxes.tobytes() == drawn_lots(4).boxes.tobytes()
+    last = max(cache.folder.glob("*.npz"))
+    last.write_bytes(last.read_bytes()[:99])
+    assert cache.read()["a"].boxes.tobytes() == drawn_lots(3).boxes.tobytes()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_shard_that_another_process_removes_is_not_known(
+    damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = keep(tmp_path / "kept", {"a": drawn_lots(1)}, tmp_path / "a.png")
+    (shard,) = cache.folder.glob("*.npz")
+    read_bytes = Path.read_bytes
+
+    def while_read(path: Path) -> bytes:
+        data = read_bytes(path)[:99] if damaged else b""
+        path.unlink()
+        return data if damaged else read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", while_read)
+    assert cache.read() == {} and not shard.exists()
+
+
+def test_a_shard_that_may_not_be_read_is_a_sentence(tmp_path: Path) -> None:
+    cache = keep(tmp_path / "kept", {"a": drawn_lots(1)}, tmp_path / "a.png")
+    (cache.folder / "a_folder.npz").mkdir()
+    with pytest.raises(DataError, match=r"a_folder\.npz in the cache .* cannot be read or"):
+        cache.read()
+
+
+def test_a_folder_that_cannot_be_used_is_said_before_anything_is_computed(
+    look: Callable, looked: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be written to \(Not a directory\); name a folder"):
+        look(cache=tmp_path / "file" / "kept")
+    look()  # makes the folder, which on a disk that is full cannot be used either
+    looked.clear()
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(DataError, match=r"cannot be written to \(No space left on device\)"):
+        look()
+    assert looked == []
+
+
+def no_space(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_disk_that_fills_is_said_once_and_the_evaluation_goes_on(
+    look: Callable,
+    looked: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(prediction_cache, "SECONDS_PER_SHARD", 0.0)
+    whole = look(cache=tmp_path / "other")
+    predict = FaceDetector.predict
+    looked.clear()
+
+    def filling(self: FaceDetector, images: torch.Tensor, *rest: Any) -> list[Faces]:
+        if len(looked) == 1:
+            monkeypatch.setattr(os, "fsync", no_space)
+        return predict(self, images, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FaceDetector, "predict", filling)
+        full = look()
+    assert numbers(full) == numbers(whole) and looked == [BATCH] * 3
+    (line,) = [one for one in caplog.messages if "cannot be written to" in one]
+    assert line.endswith("(No space left on device): what is found from now on is not kept.")
+    (folder,) = (tmp_path / "kept").iterdir()
+    assert len(list(folder.glob("*.npz"))) == 1 and len(list(folder.iterdir())) == 2
 
 
 def test_every_bit_of_any_faces_comes_back(tmp_path: Path) -> None:
@@ -301,6 +413,18 @@ def test_every_bit_of_any_faces_comes_back(tmp_path: Path) -> None:
     assert PredictionCache(tmp_path, {"protocol": "x"}, dict.fromkeys(found, file)).read() == {}
 
 
+def test_any_number_of_landmarks_comes_back(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(3, 98, 2)).astype(np.float32)
+    found = {
+        "none": Faces(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), points[:0]),
+        "some": Faces(np.zeros((3, 4), np.float32), np.ones(3, np.float32), points),
+        "without": Faces(np.zeros((2, 4), np.float32), np.ones(2, np.float32)),
+    }
+    back = keep(tmp_path / "kept", found, tmp_path / "a.png").read()
+    assert np.array_equal(back["some"].landmarks, points) and back["without"].landmarks is None
+    assert back["none"].landmarks.shape == (0, 98, 2)
+
+
 def test_what_cannot_be_kept_is_said(
     look: Callable, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,10 +446,12 @@ def test_what_cannot_be_kept_is_said(
 
 KILLED = """
 import json, os, signal, sys
+import facezoo
 import facezoo.engine.prediction_cache as prediction_cache
 from facezoo.engine.evaluate import evaluate
 from facezoo.models.detector import FaceDetector
 
+facezoo.__file__ = os.path.join(sys.argv[1], "package", "__init__.py")
 prediction_cache.SECONDS_PER_SHARD = 0.0
 predict, batches = FaceDetector.predict, []
 

@@ -24,6 +24,36 @@ def test_each_problem_of_a_run_is_said_once(override: str, sentence: str) -> Non
     assert problem.count("(command line)") <= 1
 
 
+WARM = ["schedule.warmup=0.5", "schedule.warmup_momentum=0.5"]
+
+
+@pytest.mark.parametrize("optimizer", ["type: torch.Adagrad", "type: torch.SGD, momentum: 0"])
+def test_momentum_that_an_optimizer_lacks_is_told_before_the_run(optimizer: str) -> None:
+    override = f"optimizer={{{optimizer}, lr: 0.1}}"
+    (problem,) = check_run("tiny_test", [override, *WARM])
+    assert problem.startswith("schedule.warmup_momentum is 0.5, but ")
+    assert problem.endswith("or leave it out (command line)")
+    assert check_run("tiny_test", [override]) == []
+
+
+def test_optimizers_with_momentum_or_a_fault_have_no_problem_more() -> None:
+    for kind in ("torch.AdamW", "torch.SGD"):
+        given = [f"optimizer={{type: {kind}, lr: 0.1}}"]
+        given += ["optimizer.momentum=0.9"] if kind == "torch.SGD" else []
+        assert check_run("tiny_test", [*given, *WARM]) == []
+    (problem,) = check_run("tiny_test", ["optimizer={type: torch.Adagrad, lrr: 1, lr: 1}", *WARM])
+    assert "lrr" in problem
+    (problem,) = check_run(
+        "tiny_test",
+        [
+            "optimizer={type: torch.SGD, lr: 0}",
+            "schedule.warmup=0.5",
+            "schedule.warmup_bias_lr=0.1",
+        ],
+    )
+    assert problem.startswith("schedule.warmup_bias_lr is 0.1, but optimizer.lr is 0")
+
+
 def test_a_sound_run_has_no_problem() -> None:
     assert check_run("tiny_test") == []
     assert check_run("tiny_test", ["data.val=null", "hooks.evaluation=null"]) == []

@@ -143,6 +143,17 @@ def test_an_override_adds_a_protocol_and_takes_one_away() -> None:
         configured_protocol(less, "small")
 
 
+def test_names_of_ones_own_stand_wherever_built_in_ones_do() -> None:
+    # Each is used before the file comes to it.
+    mapping = "{both: {views: [near, vga, tiny]}, near: other, other: long:960, tiny: short:100}"
+    config = load_config("tiny_test", [f"evaluation.protocols={mapping}"])
+    both = configured_protocol(config, "both")
+    assert both == parse_protocol({"views": ["long:960", "long:640", "short:100"]})
+    assert (both.name(), both.definition()) == ("both", "views long:960, vga, short:100")
+    assert configured_protocol(config, "near").name() == "near"
+    assert configured_protocol(config, {"views": ["tiny"]}).definition() == "views short:100"
+
+
 def test_the_detector_says_the_name_and_what_it_stands_for() -> None:
     detector = Detector(build_model("tiny_test"), protocol=configured_protocol(load_config(OWN)))
     described = detector.describe()
@@ -162,10 +173,24 @@ def test_the_detector_says_the_name_and_what_it_stands_for() -> None:
         ("evaluation.protocols.vga=long:9", None, "evaluation.protocols.vga: 'vga' is a protocol"),
         ("evaluation.protocols.long=long:9", "vga", "evaluation.protocols.long: 'long' is a"),
         ("evaluation.protocols.a=long:x", "vga", "evaluation.protocols.a: The protocol 'long' has"),
-        ("evaluation.protocols.a=crowd", None, "evaluation.protocols.a: The protocol 'crowd' is"),
-        ("evaluation.protocols.a=7", None, "evaluation.protocols.a: The protocol '7' is unknown"),
-        ("evaluation.protocols.a=[vga]", None, "evaluation.protocols.a: The protocol"),
-        ("evaluation.protocols.a={views: [small]}", None, "evaluation.protocols.a: The protocol"),
+        ("evaluation.protocols.a=7", None, "evaluation.protocols.a: The protocol '7' is a size al"),
+        ("evaluation.protocols.a=320", None, "say of what: long:640 or short:640 for a side"),
+        (
+            "evaluation.protocols.a=[long:320]",
+            None,
+            "a: The protocol ['long:320'] is a list; write",
+        ),
+        ("evaluation.protocols.a={views: [320]}", None, "a: The protocol '320' is a size alone"),
+        ("evaluation.protocol={a: 320}", None, "of one's own is given under evaluation.protocols"),
+        ("evaluation.protocols.a={views: [crowd]}", None, "a: The protocol {'views': ['crowd']} h"),
+        (
+            "evaluation.protocols.small=small",
+            None,
+            "small: it is defined by itself (small -> small)",
+        ),
+        ("evaluation.protocols.small={views: [small]}", "vga", "by itself (small -> small); give"),
+        ("evaluation.protocols={a: b, b: {views: [c]}, c: a}", "vga", "it is defined by itself (a"),
+        ("evaluation.protocols={a: {views: [b]}, b: long:x, crowd: vga}", None, "protocols.b: The"),
         ("evaluation.protocols.a:b=vga", None, "'a:b' is no name of a protocol"),
     ],
 )

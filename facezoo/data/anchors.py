@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans
+from scipy.cluster.vq import ClusterError, kmeans2, vq
 
 from facezoo.errors import ConfigError, DataError
 from facezoo.structures import Batch
@@ -16,6 +16,10 @@ MAX_RATIO = 4.0
 """Of a face's side and its anchor's, from which on YOLOv5's rule does not assign one."""
 STARTS = 10
 """Times that k-means begins anew; the closest clusters are kept."""
+ITERATIONS = 50
+"""Of each start; after k-means++ the centres of ten thousand faces have settled in fewer."""
+LEAST_SIDE = 0.1
+"""Pixels of an anchor's side, which is rounded to so much."""
 
 Sides = NDArray[np.float64]
 """Width and height in pixels, n x 2."""
@@ -40,7 +44,7 @@ class Fitness:
 
 
 def face_sides(batches: Iterable[Batch]) -> Sides:
-    """Returns width and height of the faces that batches teach.
+    """Returns width and height of the faces that batches teach, without those of no area.
 
     Args:
         batches: of training, such as the first of ``facezoo.data.loader.train_stream``.
@@ -53,6 +57,7 @@ def face_sides(batches: Iterable[Batch]) -> Sides:
         boxes = batch.targets.boxes[batch.targets.valid & ~batch.targets.ignore]
         found.append((boxes[:, 2:] - boxes[:, :2]).double().numpy())
     sides = np.concatenate(found)
+    sides = sides[(sides > 0).all(axis=1)]
     if not len(sides):
         raise DataError(
             "There is no face to fit anchors to; look at more images, or name another data set."
@@ -68,26 +73,46 @@ def fit_anchors(sides: Sides, num: int, seed: int = 0) -> Sides:
     most of the anchors.
 
     Args:
-        sides: of the faces, n x 2.
+        sides: of the faces, n x 2, all above 0.
         num: of anchors.
         seed: of the starts.
 
     Returns:
-        num x 2, rounded to a tenth of a pixel.
+        num x 2, rounded to a tenth of a pixel, and no less than that.
 
     Raises:
-        DataError: the faces have fewer different sizes than that.
+        DataError: the faces have fewer different sizes than that, or k-means finds fewer clusters.
     """
-    logarithms = np.log(sides)
-    if len(np.unique(logarithms, axis=0)) < num:
+    if len(np.unique(sides.round(1), axis=0)) < num:
         raise DataError(
             f"The faces have fewer than {num} different sizes; look at more images, or ask for "
             "fewer anchors."
         )
-    generator = np.random.default_rng(seed)
-    centres, _ = kmeans(logarithms, num, iter=STARTS, seed=generator)
-    anchors = np.exp(centres).round(1)
+    centres = _closest_centres(np.log(sides), num, np.random.default_rng(seed))
+    anchors = np.exp(centres).round(1).clip(min=LEAST_SIDE)
     return anchors[np.argsort(anchors.prod(axis=1), kind="stable")]
+
+
+def _closest_centres(points: Sides, num: int, generator: np.random.Generator) -> Sides:
+    """Returns the centres of the start of k-means whose points are closest to theirs."""
+    closest, least = None, np.inf
+    for _ in range(STARTS):
+        # A start that loses a cluster on the way is no answer: as many are wanted as are asked for.
+        try:
+            centres, _ = kmeans2(
+                points, num, iter=ITERATIONS, minit="++", missing="raise", seed=generator
+            )
+        except ClusterError:
+            continue
+        distance = float(vq(points, centres)[1].mean())
+        if distance < least:
+            closest, least = centres, distance
+    if closest is None:
+        raise DataError(
+            f"k-means finds fewer than {num} clusters of these faces; ask for fewer anchors, or "
+            "take another seed."
+        )
+    return closest
 
 
 def fitness(sides: Sides, anchors: Sides, max_ratio: float = MAX_RATIO) -> Fitness:

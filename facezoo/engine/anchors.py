@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import rich.progress
+import torch
 
-from facezoo.builder import build_dataset
+from facezoo.builder import build_dataset, build_model
 from facezoo.config import Config, load_config
+from facezoo.config_schema import located
 from facezoo.data.anchors import (
     MAX_RATIO,
     Fitness,
@@ -28,14 +31,16 @@ from facezoo.data.datasets.base import FaceDataset
 from facezoo.data.loader import train_stream
 from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.letterbox import Letterbox
+from facezoo.engine.run_config import without_pretrained
 from facezoo.engine.sample_pictures import open_shown
 from facezoo.engine.terminal import terminal
 from facezoo.errors import ConfigError
+from facezoo.geometry.grid import AnchorGrid
 
 NUM, STRIDES, IMAGE_SIZE, IMAGES = 9, (8, 16, 32), 640, 2000
 """What is taken where nothing else is said; the first two are YOLOv5's."""
 BATCH_SIZE = 8
-ANCHORS, RATIO = "model.head.anchors", "model.head.assigner.max_ratio"
+RATIO = "model.head.assigner.max_ratio"
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class FittedAnchors:
     Attributes:
         anchors: width and height in pixels per stride, as ``model.head.anchors`` takes them.
         fitness: of these anchors.
-        own_fitness: of the anchors in the config, or None where it names none.
+        own_fitness: of the anchors that the config's head has, or None without a config.
         max_ratio: the limit of a ratio that both are judged by.
         faces: how many faces the anchors were found from.
     """
@@ -59,14 +64,14 @@ class FittedAnchors:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the faces come from, and what a config says of anchors."""
+    """Where the faces come from, and the anchors and the limit of a config's head."""
 
     dataset: FaceDataset
     transforms: Sequence[Transform]
     batch_size: int = BATCH_SIZE
     workers: int = 0
     scales: Sequence[int] | None = None
-    own: Mapping[int, Sequence[Any]] | None = None
+    grid: AnchorGrid | None = None
     max_ratio: float = MAX_RATIO
 
 
@@ -89,15 +94,15 @@ def find_anchors(
         config: see ``load_config``; the faces are those that its training is taught in its first
             images with this seed, behind its transforms.
         overrides: of the config.
-        num: of anchors; by default as many as the config has, else 9.
-        strides: of the features; by default the config's, else 8, 16 and 32.
+        num: of anchors; by default as many as the config's head has, else 9.
+        strides: of the features; by default those of the config's head, else 8, 16 and 32.
         image_size: pixels; by default the config's, else 640.
         images: how many to look at, rounded up to whole batches.
         seed: of order, augmentation and k-means.
 
     Raises:
-        FacezooError: both or neither of ``root`` and ``config`` are given, one of them is wrong, or
-            no such anchors can be found.
+        FacezooError: both or neither of ``root`` and ``config`` are given, one of them is wrong,
+            the config's head has no anchors, or no such anchors can be found.
     """
     if (root is None) == (config is None):
         raise ConfigError("Name a data root, or a config with --config: one of the two.")
@@ -110,9 +115,10 @@ def find_anchors(
         source = _of_root(Path(str(root)), overrides, image_size or IMAGE_SIZE)
     else:
         source = _of_config(config, overrides, image_size)
-    own = None if source.own is None else _as_sides(source.own)
+    grid = source.grid
+    own = None if grid is None else np.array([one for level in grid.sides_wh for one in level])
     num = num or (NUM if own is None else len(own))
-    strides = strides or (STRIDES if source.own is None else [*source.own])
+    strides = strides or (STRIDES if grid is None else grid.strides)
     check_shared(num, strides)
     sides = _sides(source, images, seed)
     anchors = fit_anchors(sides, num, seed)
@@ -143,6 +149,7 @@ def _of_config(
     config = load_config(source, [*overrides, *sized])
     if config.get("data.train") is None:
         raise ConfigError(f"{config.name} has no data.train to take faces from; name a data root.")
+    grid = _anchors_of(config)
     dataset, transforms = build_dataset(config, "train")
     return _Source(
         dataset,
@@ -150,16 +157,30 @@ def _of_config(
         config["data.batch_size"],
         config["data.workers"],
         config.get("data.multi_scale"),
-        config.get(ANCHORS),
+        grid,
         config.get(RATIO, MAX_RATIO),
     )
 
 
-def _as_sides(anchors: Mapping[int, Sequence[Any]]) -> Sides:
-    """Returns anchors of a config, A x 2; a single number is the side of a square."""
-    return np.array(
-        [np.broadcast_to(one, 2) for level in anchors.values() for one in level], dtype=np.float64
-    )
+def _anchors_of(config: Config) -> AnchorGrid:
+    """Returns the anchors that the head has, also where the config leaves them to it.
+
+    Raises:
+        ConfigError: the model is wrong, or its head has points instead.
+    """
+    config = without_pretrained(config)
+    try:
+        with torch.device("meta"):
+            head = build_model(config).head
+    except RuntimeError:  # a part needs real numbers to be built
+        head = build_model(config).head
+    if "anchors" not in inspect.signature(type(head)).parameters:
+        sentence = (
+            f"model.head: {type(head).__name__} has a point in each cell and takes no anchors; "
+            "name the config of a head with anchors, or a data root"
+        )
+        raise ConfigError(located(sentence, config.tree))
+    return head.grid
 
 
 def _sides(source: _Source, images: int, seed: int) -> Sides:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +20,12 @@ from facezoo.engine.checkpoint_files import last_checkpoint
 from facezoo.engine.run import TrainResult
 from facezoo.engine.run_config import CONFIG
 from facezoo.engine.terminal import COUNTS
+from facezoo.errors import FacezooError
 from facezoo.inference.detector import Detector
 from facezoo.inference.protocols import configured_protocol
 from facezoo.zoo.model_size import ModelSize, model_size
+
+logger = logging.getLogger(__name__)
 
 SUBSETS = ("easy", "medium", "hard")
 PRECISION = {
@@ -42,16 +48,22 @@ class ComparedModel:
         folder: the run folder.
         failure: why the training failed; empty where it did not, and then nothing else is known.
         protocol: the scale at which the model was evaluated and timed.
+        score_thresh: lowest score of a face, at both.
+        nms_thresh: IoU above which the worse of two faces was dropped, at both.
         metrics: average precisions, and recall by the height of the faces, by name.
-        ms_per_image: from the decoded photograph to its faces; None without weights.
-        size: of the model; None without weights.
+        on_first_set: whether they are of the validation set that the first model's are of.
+        ms_per_image: from the decoded photograph to its faces; None where it was not timed.
+        size: of the model; None where its weights could not be had.
     """
 
     name: str
     folder: Path
     failure: str = ""
     protocol: str = ""
+    score_thresh: float | None = None
+    nms_thresh: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    on_first_set: bool = True
     ms_per_image: float | None = None
     size: ModelSize | None = None
 
@@ -65,6 +77,7 @@ class Comparison:
         device: where they were timed; empty where none was.
         threads: of the CPU.
         images: photographs that each was timed on.
+        untimed: sentences that say which models were not timed, and why.
         note: stands beside each number, such as "sample run on synthetic faces"; often empty.
     """
 
@@ -72,6 +85,7 @@ class Comparison:
     device: str = ""
     threads: int = 0
     images: int = 0
+    untimed: Sequence[str] = ()
     note: str = ""
 
 
@@ -81,24 +95,18 @@ def compare_models(results: Sequence[TrainResult]) -> Comparison:
     Average precision and recall are those of the last evaluation of each run, and its last weights
     are timed: all models find the faces of the same photographs of the first run's validation set,
     one photograph at a time and the models in turns, so that what else the machine does meets all
-    of them alike.
+    of them alike. A model that cannot be loaded or timed keeps its row, with what is known of it.
 
     Args:
         results: of ``train_many``.
 
     Raises:
-        FacezooError: a checkpoint or a photograph cannot be read.
+        ConfigError: the config in a run folder cannot be read.
     """
     configs = {one.name: load_config(one.folder / CONFIG) for one in results if not one.failure}
-    checkpoints = {one.name: last_checkpoint(one.folder) for one in results if not one.failure}
-    detectors = {
-        name: _detector(place, configs[name])
-        for name, place in checkpoints.items()
-        if place is not None
-    }
-    sizes = {name: model_size(detector.model) for name, detector in detectors.items()}
-    photographs = _photographs(next(iter(configs.values()))) if detectors else []
-    times = time_detectors(detectors, photographs)
+    timing = _timing(results, configs)
+    evaluated = [one.name for one in results if not one.failure and _compared(one.metrics)]
+    first_set = _validation_set(configs[evaluated[0]]) if evaluated else None
     models = [
         ComparedModel(one.name, one.folder, one.failure)
         if one.failure
@@ -106,15 +114,69 @@ def compare_models(results: Sequence[TrainResult]) -> Comparison:
             one.name,
             one.folder,
             protocol=configured_protocol(configs[one.name]).name(),
+            score_thresh=configs[one.name]["evaluation.score_thresh"],
+            nms_thresh=configs[one.name]["evaluation.nms_thresh"],
             metrics=_compared(one.metrics),
-            ms_per_image=times.get(one.name),
-            size=sizes.get(one.name),
+            on_first_set=one.name not in evaluated
+            or _validation_set(configs[one.name]) == first_set,
+            ms_per_image=timing.ms_per_image.get(one.name),
+            size=timing.sizes.get(one.name),
         )
         for one in results
     ]
-    device = next((one.device_name for one in detectors.values()), "")
     note = next((one.note for one in results if one.note), "")
-    return Comparison(models, device, torch.get_num_threads(), len(photographs), note)
+    return Comparison(
+        models, timing.device, torch.get_num_threads(), timing.images, timing.untimed, note
+    )
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What was found out with the weights, by the names of the models."""
+
+    sizes: Mapping[str, ModelSize]
+    ms_per_image: Mapping[str, float]
+    device: str
+    images: int
+    untimed: Sequence[str]
+
+
+def _timing(results: Sequence[TrainResult], configs: Mapping[str, Config]) -> _Timing:
+    """Times the models, and counts their operations; what fails costs no more than its number."""
+    detectors: dict[str, Detector] = {}
+    sizes: dict[str, ModelSize] = {}
+    times: dict[str, float] = {}
+    photographs: list[NDArray[np.uint8]] = []
+    untimed: list[str] = []
+    for name, folder in ((one.name, one.folder) for one in results if one.name in configs):
+        checkpoint = last_checkpoint(folder)
+        if checkpoint is not None:
+            with _told(f"{name} was not timed", untimed):
+                detectors[name] = _detector(checkpoint, configs[name])
+                sizes[name] = model_size(detectors[name].model)
+    if detectors:
+        with _told("No model was timed", untimed):
+            photographs = _photographs(next(iter(configs.values())))
+            times = time_detectors(detectors, photographs)
+    device = next((one.device_name for one in detectors.values()), "")
+    return _Timing(sizes, times, device, len(photographs) if times else 0, untimed)
+
+
+@contextmanager
+def _told(what: str, sentences: list[str]) -> Iterator[None]:
+    """Turns an error into a sentence: hours of training are worth more than a number."""
+    try:
+        yield
+    except FacezooError as error:
+        sentences.append(f"{what}: {error}")
+    except Exception as error:
+        logger.exception("%s.", what)
+        sentences.append(f"{what}: {type(error).__name__}: {error}")
+
+
+def _validation_set(config: Config) -> dict[str, Any]:
+    """Returns what fixes the photographs and the faces that a run is evaluated on."""
+    return {"root": config.get("data.root"), **config.get("data.val.dataset", {})}
 
 
 def time_detectors(

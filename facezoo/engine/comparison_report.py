@@ -14,8 +14,9 @@ from rich.text import Text
 from facezoo.engine.comparison import PRECISION, RECALL, SIDE, ComparedModel, Comparison
 from facezoo.engine.terminal import show_number
 
-FAILED, ABSENT = "failed", "-"
+FAILED, ABSENT, OTHER_SET = "failed", "-", " *"
 VGA = f"{SIDE}x{SIDE * 3 // 4}"
+THRESHOLDS = ("score threshold", "NMS IoU")
 MEASURES = ("ms per image", "million parameters", f"GMACs {VGA}", f"GFLOPs {SIDE}x{SIDE}")
 
 
@@ -35,17 +36,25 @@ def comparison_table(comparison: Comparison) -> Table:
 def remarks(comparison: Comparison) -> list[str]:
     """Returns the sentences that belong below the table."""
     sentences = [f"{one.name} failed: {one.failure}" for one in comparison.models if one.failure]
+    others = [one.name for one in comparison.models if not one.on_first_set]
+    if others:
+        sentences.append(
+            f"{', '.join(name + OTHER_SET for name in others)}: of another validation set than the "
+            "first row, with whose AP and recall theirs cannot be compared."
+        )
     names = _metrics(comparison.models)
     if any(name.startswith(RECALL) for name in names):
         sentences.append("Recall is by the height of the faces in pixels of the photograph.")
     if any(name.startswith("widerface_by_size/") for name in names):
         sentences.append("AP by size is not the official number: its subsets are cut by size.")
+    sentences += [" ".join(one.split()) for one in comparison.untimed]
     if comparison.images:
         sentences.append(
             f"Times are from a decoded photograph to its faces at the model's protocol, one at a "
             f"time and in turns, on {comparison.images} photographs, {comparison.device}, "
             f"{comparison.threads} threads."
         )
+    if any(one.size for one in comparison.models):
         sentences.append(
             f"GMACs count a multiplication and its addition as one, GFLOPs as two; {VGA} has three "
             f"quarters of the pixels of {SIDE}x{SIDE}."
@@ -66,6 +75,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         "device": comparison.device,
         "threads": comparison.threads,
         "images": comparison.images,
+        "untimed": [*comparison.untimed],
         "models": [_as_json(one) for one in comparison.models],
     }
     (folder / "comparison.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -94,9 +104,14 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
             show_number(name, one.metrics[name]) if name in one.metrics else ABSENT
             for name in names
         ]
+        name = one.name if one.on_first_set else one.name + OTHER_SET
         protocol = FAILED if one.failure else one.protocol
-        rows.append([one.name, protocol, *values, *_measures(one)])
-    return ["model", "protocol", *shown, *MEASURES], rows
+        thresholds = [
+            ABSENT if thresh is None else f"{thresh:g}"
+            for thresh in (one.score_thresh, one.nms_thresh)
+        ]
+        rows.append([name, protocol, *thresholds, *values, *_measures(one)])
+    return ["model", "protocol", *THRESHOLDS, *shown, *MEASURES], rows
 
 
 def _measures(one: ComparedModel) -> list[str]:
@@ -118,6 +133,9 @@ def _as_json(one: ComparedModel) -> dict[str, Any]:
         "folder": str(one.folder),
         "failure": one.failure,
         "protocol": one.protocol,
+        "score_thresh": one.score_thresh,
+        "nms_thresh": one.nms_thresh,
+        "on_first_set": one.on_first_set,
         **one.metrics,
         "ms_per_image": one.ms_per_image,
         "parameters": one.size and one.size.parameters,

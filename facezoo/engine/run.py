@@ -22,9 +22,8 @@ from facezoo.engine.logs import logging_to
 from facezoo.engine.plots import plot_losses
 from facezoo.engine.run_build import algorithms, build_trainer, built
 from facezoo.engine.run_check import check_run
-from facezoo.engine.run_config import open_config
 from facezoo.engine.run_folder import held
-from facezoo.engine.run_start import Start, of_version, prepare
+from facezoo.engine.run_start import Start, of_version, prepare, prepare_many
 from facezoo.engine.signals import RunInterrupted
 from facezoo.engine.status import recording
 from facezoo.engine.trainer import Trainer
@@ -116,8 +115,9 @@ def train_many(
         configs: see ``train``.
         overrides: for every config.
         out: the folder of their run folders, each named after its config.
-        resume: go on with the latest run of each config; one that has none starts anew.
-        init_from: weights that each starts from.
+        resume: go on with the latest run of each config; one that has none starts anew, and so
+            does one whose run in ``out`` ended before its first checkpoint.
+        init_from: weights that each starts from, unless it goes on with a run.
         sample: see ``train``.
         allow_imports: see ``train``.
 
@@ -129,32 +129,10 @@ def train_many(
         FacezooError: see ``train``; what ``facezoo train --check`` finds in any of them comes
             before the first is trained.
     """
-    if resume and init_from:
-        raise ConfigError("Give either resume or init_from: a resumed run has its weights.")
     with process_group():
-        names = [open_config(one, overrides, allow_imports).name for one in configs]
-        if len(set(names)) < len(names):
-            raise ConfigError(
-                f"Two of the configs have one name ({', '.join(names)}); rename a file."
-            )
-        starts = []
-        for one, name in zip(configs, names, strict=True):
-            folder = None if out is None else Path(out) / name
-            starts.append(
-                prepare(one, overrides, folder, resume, sample, allow_imports, or_anew=True)
-            )
-        if resume and not any(start.checkpoint for start in starts):
-            raise ConfigError(
-                f"There is no run of any of {', '.join(names)} to resume; leave out the resume."
-            )
-        problems = [
-            f"{start.config.name}: {problem}"
-            for start in starts
-            for problem in check_run(built(start))
-        ]
-        if problems:
-            raise ConfigError(problems)
-        results = []
+        starts = prepare_many(configs, overrides, out, resume, init_from, sample, allow_imports)
+        _check(starts)
+        results: list[TrainResult] = []
         for start in starts:
             results.append(_run_alone(start, init_from))
             signal_name = results[-1].interrupted
@@ -162,16 +140,29 @@ def train_many(
                 raise RunInterrupted(
                     signal_name,
                     f"{signal_name} came when {start.config.name} was at its end; the others were "
-                    "not begun: give the same command with --resume.",
+                    f"not begun: go on with: {start.command}",
                 )
         return results
+
+
+def _check(starts: Sequence[Start]) -> None:
+    """Builds what each of several runs needs, before the first one trains.
+
+    Raises:
+        ConfigError: with all that is wrong with any of them.
+    """
+    problems = [
+        f"{start.config.name}: {problem}" for start in starts for problem in check_run(built(start))
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _run_alone(start: Start, init_from: str | None) -> TrainResult:
     """Trains one of several runs; its failure is a result, as the others have no part in it."""
     name = start.config.name
     try:
-        return _run(start, init_from)
+        return _run(start, None if start.checkpoint else init_from)
     except RunInterrupted:
         raise
     except FacezooError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from facezoo.builder import build_model
 from facezoo.cli import main
-from facezoo.config import load_config
+from facezoo.config import Config, load_config
 from facezoo.data.anchors import fitness
 from facezoo.data.images import write_image
 from facezoo.engine.anchors import find_anchors
@@ -37,6 +38,10 @@ def root(tmp_path: Path) -> Path:
 def yaml_of(printed: str) -> dict[int, list[list[float]]]:
     lines = printed[printed.index("model:") :]
     return yaml.safe_load(lines)["model"]["head"]["anchors"]
+
+
+def as_array(anchors: dict[int, list[list[float]]]) -> np.ndarray:
+    return np.concatenate([np.array(level) for level in anchors.values()])
 
 
 def test_faces_of_a_root_are_scaled_to_the_image_size(
@@ -71,19 +76,63 @@ def test_the_lines_make_a_model_and_fit_better_than_those_of_the_config(
     assert found.fitness.mean_best_ratio > found.own_fitness.mean_best_ratio
 
 
-def test_squares_and_the_limit_of_the_config_count(root: Path) -> None:
+def config_of(root: Path, base: str, head: dict[str, Any], **data: Any) -> Config:
+    """A config that trains on the four photographs, on squares but no larger or smaller."""
     dataset = {"_delete_": True, "type": "WiderFace", "root": str(root), "split": "train"}
-    config = load_config(
+    square = [{"type": "Letterbox", "size": 200}]
+    train = {"dataset": dataset, "transforms": square}
+    return load_config(
         {
-            "_BASE_": "tiny_test",
-            "model": {"head": {"anchors": {8: [10], 16: [[30, 40]], 32: [100]}}},
-            "data": {"batch_size": 4, "train": {"dataset": dataset, "transforms": []}},
+            "_BASE_": base,
+            "model": {"head": head},
+            "data": {"batch_size": 4, "workers": 0, "train": train, **data},
         }
     )
-    found = find_anchors(config=config, num=3, images=4)
+
+
+def test_squares_of_the_config_count(root: Path) -> None:
+    anchors = {8: [10], 16: [[30, 40]], 32: [100]}
+    found = find_anchors(config=config_of(root, "tiny_test", {"anchors": anchors}), images=4)
     own = np.array([[10, 10], [30, 40], [100, 100]])
     assert found.own_fitness == fitness(np.array(FACES, dtype=float), own)
     assert found.faces == 4 and [*found.anchors] == [8, 16, 32]
+
+
+def test_the_limit_of_the_config_counts(root: Path) -> None:
+    head = {"anchors": {8: [10], 16: [30], 32: [100]}, "assigner": {"max_ratio": 1.3}}
+    found = find_anchors(config=config_of(root, "yoloface_n05", head), images=4)
+    # Ratios of the best anchors are 1.25, 1.88, 2 and 1.25, so that two of four are below.
+    assert found.max_ratio == 1.3 and found.own_fitness is not None
+    assert found.own_fitness.best_possible_recall == found.own_fitness.anchors_per_face == 0.5
+    assert found.fitness == fitness(np.array(FACES, float), as_array(found.anchors), 1.3)
+
+
+def test_faces_are_as_large_as_the_scales_of_the_training_make_them(root: Path) -> None:
+    config = config_of(root, "tiny_test", {}, multi_scale=[416])
+    found = find_anchors(config=config, num=4, strides=[8, 16], images=4)
+    np.testing.assert_allclose(as_array(found.anchors), np.array(FACES) * 416 / 200, atol=0.05)
+
+
+def test_anchors_that_the_head_chooses_itself_count_as_the_configs(root: Path) -> None:
+    config = config_of(root, "yoloface_n05", {"anchors": None, "num_anchors": 1})
+    found = find_anchors(config=config, images=4)
+    # One square a stride, evenly on a logarithmic scale from 8 to 512 px.
+    own = np.array([[8, 8], [64, 64], [512, 512]], dtype=float)
+    assert [*found.anchors] == [8, 16, 32] and all(len(one) == 1 for one in found.anchors.values())
+    assert found.own_fitness == fitness(np.array(FACES, dtype=float), own)
+
+
+def test_strides_are_those_of_the_head(root: Path) -> None:
+    config = config_of(root, "yolo_darknet53", {"num_anchors": 2})
+    assert [*find_anchors(config=config, images=4).anchors] == [32]
+
+
+def test_a_head_without_anchors_is_refused(capsys: pytest.CaptureFixture) -> None:
+    assert main(["data", "anchors", "--config", "yolo8face_lite_t"]) == 2
+    assert (
+        "model.head: YOLOFreeHead has a point in each cell and takes no anchors; name the config"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

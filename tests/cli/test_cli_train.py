@@ -52,7 +52,9 @@ def test_options_reach_the_engine(
 
 def compared(results: list[TrainResult]) -> Comparison:
     models = [
-        ComparedModel(one.name, one.folder, one.failure, "vga", {"widerface/easy": 0.625})
+        ComparedModel(
+            one.name, one.folder, one.failure, "vga", 0.02, 0.4, {"widerface/easy": 0.625}
+        )
         for one in results
     ]
     return Comparison(models)
@@ -68,9 +70,9 @@ def test_several_configs_end_in_one_table(
     assert all(options["overrides"] == ["train.seed=7"] for _, options in calls)
     printed = capsys.readouterr().out
     rows = [line.split() for line in printed.splitlines() if "0.6250" in line]
-    assert [row[:3] for row in rows] == [
-        ["tiny_test", "vga", "0.6250"],
-        ["retinaface_mnet025", "vga", "0.6250"],
+    assert [row[:5] for row in rows] == [
+        ["tiny_test", "vga", "0.02", "0.4", "0.6250"],
+        ["retinaface_mnet025", "vga", "0.02", "0.4", "0.6250"],
     ]
     assert {one.name for one in tmp_path.iterdir()} == {"comparison.json", "comparison.md"}
 

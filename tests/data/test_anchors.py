@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.cluster.vq import ClusterError
 
 from facezoo.builder import build_dataset
 from facezoo.config import load_config
 from facezoo.data.anchors import by_stride, face_sides, fit_anchors, fitness
 from facezoo.data.loader import train_stream
 from facezoo.errors import ConfigError, DataError
+from facezoo.structures import Batch, Targets
 
 lengths = st.floats(1.0, 500.0)
 
@@ -77,6 +80,46 @@ def test_the_seed_decides() -> None:
 def test_too_few_sizes() -> None:
     with pytest.raises(DataError, match="fewer than 3 different sizes"):
         fit_anchors(np.array([[4.0, 5.0], [8.0, 9.0], [4.0, 5.0]]), 3)
+
+
+@pytest.mark.parametrize("num", [6, 9, 12])
+def test_there_are_as_many_anchors_as_were_asked_for(num: int) -> None:
+    """Faces of few sizes, each many times, of which plain k-means loses clusters."""
+    generator = np.random.default_rng(0)
+    for seed in range(12):
+        sizes = np.exp(generator.normal(3, 1, (num + seed, 2))).round(1) + 1
+        faces = sizes.repeat(generator.integers(1, 50, len(sizes)), axis=0)
+        assert fit_anchors(faces, num, seed).shape == (num, 2)
+        near = generator.integers(20, 24, (500, 2)).astype(float)  # 16 sizes side by side
+        assert len(np.unique(fit_anchors(near, num, seed), axis=0)) == num
+
+
+def test_as_many_anchors_as_sizes_are_the_sizes() -> None:
+    sizes = np.array([[4.0, 5.0], [8.0, 9.0], [8.0, 9.1], [30.0, 42.0], [200.0, 240.0]])
+    np.testing.assert_allclose(fit_anchors(sizes.repeat(20, axis=0), 5), sizes)
+
+
+def test_no_start_without_a_lost_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(*_: object, **__: object) -> None:
+        raise ClusterError
+
+    monkeypatch.setattr("facezoo.data.anchors.kmeans2", lose)
+    with pytest.raises(DataError, match="k-means finds fewer than 3 clusters of these faces"):
+        fit_anchors(clusters(0.4)[1], 3)
+
+
+def test_anchors_of_tiny_faces_have_sides() -> None:
+    faces = np.array([[0.04, 30.0], [5.0, 0.03], [40.0, 50.0]]).repeat(5, axis=0)
+    np.testing.assert_allclose(fit_anchors(faces, 3), [[5.0, 0.1], [0.1, 30.0], [40.0, 50.0]])
+
+
+def test_faces_without_area_are_left_out() -> None:
+    boxes = torch.tensor([[[0, 0, 10, 12], [5, 5, 5, 20], [5, 5, 20, 5], [1, 1, 31, 41]]]).float()
+    known = torch.ones(1, 4, dtype=torch.bool)
+    points = torch.zeros(1, 4, 5, 2)
+    targets = Targets(boxes, known, ~known, known.long(), points, points[..., 0] > 0)
+    batch = Batch(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), targets, ["a"], [np.eye(3)])
+    assert face_sides([batch]).tolist() == [[10, 12], [30, 40]]
 
 
 def test_the_finest_stride_has_the_smallest() -> None:

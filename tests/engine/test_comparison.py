@@ -19,6 +19,7 @@ from facezoo.engine.comparison import (
 )
 from facezoo.engine.comparison_report import comparison_table, remarks, write_comparison
 from facezoo.engine.run import train_many
+from facezoo.inference.detector import Detector
 from facezoo.zoo.model_size import ModelSize
 
 SMALL = [
@@ -37,7 +38,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name, more in {
         "a": "",
         "b": "optimizer: {lr: 1e30}\ntrain: {log_every: 1}\n",
-        "c": "model: {neck: {channels: 24}}\nevaluation: {protocol: {long: 96}}\n",
+        "c": "model: {neck: {channels: 24}}\n"
+        "data: {val: {dataset: {seed: 7}}}\n"
+        "evaluation: {protocol: {long: 96}, score_thresh: 0.1, nms_thresh: 0.6}\n",
     }.items():
         (folder / f"{name}.yaml").write_text(f"_BASE_: tiny_test\n{more}")
     configs = [folder / f"{name}.yaml" for name in "abc"]
@@ -59,7 +62,8 @@ def test_a_failure_keeps_no_other_model_from_its_training(trained: dict[str, Any
 @pytest.mark.slow
 def test_numbers_are_those_of_the_run_and_of_the_model(trained: dict[str, Any]) -> None:
     result, row = trained["results"][2], trained["comparison"].models[2]
-    assert row.protocol == "long 96" or "96" in row.protocol
+    assert (row.protocol, row.score_thresh, row.nms_thresh) == ("long:96", 0.1, 0.6)
+    assert [one.on_first_set for one in trained["comparison"].models] == [True, True, False]
     assert row.metrics["widerface_by_size/easy"] == result.metrics["val/widerface_by_size/easy"]
     recalls = {name for name in row.metrics if name.startswith("recall_by_size/")}
     assert recalls and not any(name.endswith("_faces") for name in recalls)
@@ -67,6 +71,61 @@ def test_numbers_are_those_of_the_run_and_of_the_model(trained: dict[str, Any]) 
     assert row.size.parameters == sum(p.numel() for p in model.parameters())
     assert row.ms_per_image > 0
     assert trained["comparison"].images == 3 and trained["comparison"].device == "cpu"
+    assert not trained["comparison"].untimed
+
+
+@pytest.mark.slow
+def test_each_is_timed_as_it_was_evaluated(
+    trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: dict[str, Any] = {}
+
+    def note(detectors: dict[str, Detector], _: list[np.ndarray]) -> dict[str, float]:
+        timed.update({name: one.describe() for name, one in detectors.items()})
+        return dict.fromkeys(detectors, 1.0)
+
+    monkeypatch.setattr("facezoo.engine.comparison.time_detectors", note)
+    rows = compare_models(trained["results"]).models
+    assert [*timed] == ["a", "c"]
+    for row in (rows[0], rows[2]):
+        for name in ("protocol", "score_thresh", "nms_thresh"):
+            assert timed[row.name][name] == getattr(row, name)
+
+
+@pytest.mark.slow
+def test_an_error_of_timing_costs_the_times_alone(
+    trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("facezoo.engine.comparison.time_detectors", fail)
+    found = compare_models(trained["results"])
+    assert found.untimed == ["No model was timed: RuntimeError: out of memory"]
+    assert found.images == 0 and all(one.ms_per_image is None for one in found.models)
+    assert found.models[2].metrics == trained["comparison"].models[2].metrics
+    assert found.models[2].size == trained["comparison"].models[2].size
+    sentences = remarks(found)
+    assert found.untimed[0] in sentences and not any(one.startswith("Times") for one in sentences)
+    assert any(one.startswith("GMACs count") for one in sentences)
+
+
+@pytest.mark.slow
+def test_weights_that_cannot_be_read_cost_the_numbers_of_their_model(
+    trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facezoo.engine import comparison
+
+    def last_checkpoint(folder: Path) -> Path:
+        return folder / ("gone" if folder.name == "a" else "checkpoints/last")
+
+    monkeypatch.setattr(comparison, "last_checkpoint", last_checkpoint)
+    found = compare_models(trained["results"])
+    (sentence,) = found.untimed
+    assert sentence.startswith("a was not timed: ") and "gone" in sentence
+    first, _, third = found.models
+    assert first.metrics and first.size is None and first.ms_per_image is None
+    assert third.ms_per_image is not None and third.ms_per_image > 0
 
 
 @pytest.mark.slow
@@ -132,9 +191,16 @@ def comparison() -> Comparison:
     return Comparison(
         [
             ComparedModel(
-                "a", Path("a"), "", "vga", metrics, 12.34, ModelSize(447_000, 761 * 10**6)
+                "a",
+                Path("a"),
+                protocol="vga",
+                score_thresh=0.02,
+                nms_thresh=0.4,
+                metrics=metrics,
+                ms_per_image=12.34,
+                size=ModelSize(447_000, 761 * 10**6),
             ),
-            ComparedModel("b", Path("b"), "", "original", other),
+            ComparedModel("b", Path("b"), "", "original", 0.1, 0.5, other, on_first_set=False),
             ComparedModel("c", Path("c"), "It did not end well."),
         ],
         "cpu",
@@ -148,12 +214,15 @@ def test_the_written_table_has_a_row_per_model(comparison: Comparison, tmp_path:
     lines = (tmp_path / "new/comparison.md").read_text().splitlines()
     heading, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
     cells = [dict(zip(heading, row, strict=True)) for row in rows]
-    assert [one["model"] for one in cells] == ["a", "b", "c"]
+    assert [one["model"] for one in cells] == ["a", "b *", "c"]
+    thresholds = [(one["score threshold"], one["NMS IoU"]) for one in cells]
+    assert thresholds == [("0.02", "0.4"), ("0.1", "0.5"), ("-", "-")]
     assert cells[0] | {"GMACs 640x480": "0.571", "GFLOPs 640x640": "1.522"} == cells[0]
     assert cells[0]["AP easy"] == "0.9000" and cells[0]["million parameters"] == "0.447"
     assert cells[1]["AP hard (by size)"] == "0.5000" and cells[1]["recall 8-16"] == "0.7500"
     assert set(list(cells[2].values())[2:]) == {"-"} and cells[2]["protocol"] == "failed"
     assert "* c failed: It did not end well." in lines
+    assert any(line.startswith("* b *: of another validation set than the first") for line in lines)
     assert any("AP by size is not the official number" in line for line in lines)
 
     written = json.loads((tmp_path / "new/comparison.json").read_text())
@@ -161,11 +230,13 @@ def test_the_written_table_has_a_row_per_model(comparison: Comparison, tmp_path:
     first = written["models"][0]
     assert first["macs_640x480"] == 570_750_000 and first["flops_640x640"] == 1_522_000_000
     assert first["widerface/easy"] == 0.9 and first["ms_per_image"] == 12.34
+    assert [one["on_first_set"] for one in written["models"]] == [True, False, True]
+    assert (first["score_thresh"], first["nms_thresh"], written["untimed"]) == (0.02, 0.4, [])
     assert written["models"][1]["parameters"] is None and written["threads"] == 2
 
 
 def test_the_printed_table_has_the_same_cells(comparison: Comparison) -> None:
     table = comparison_table(comparison)
-    assert table.row_count == 3 and len(table.columns) == 10
-    assert [str(cell) for cell in table.columns[0]._cells] == ["a", "b", "c"]
-    assert len(remarks(comparison)) == 5
+    assert table.row_count == 3 and len(table.columns) == 12
+    assert [str(cell) for cell in table.columns[0]._cells] == ["a", "b *", "c"]
+    assert len(remarks(comparison)) == 6

@@ -198,6 +198,50 @@ def test_of_several_those_that_did_not_begin_start_anew() -> None:
     assert ["Resumed from" in log for log in logs] == [True, False]
 
 
+def test_of_several_one_that_failed_before_its_first_checkpoint_is_begun_anew() -> None:
+    pair, options = write_pair(), {"out": "out", "resume": True}
+    Path("b.yaml").write_text(
+        "_BASE_: tiny_test\noptimizer: {lr: 1e30}\ntrain: {log_every: 1, max_skipped: 0}\n"
+    )
+    first, second = train_many(pair, overrides=SMALL, out="out")
+    assert not first.failure and "not finite" in second.failure
+    assert not Path("out/b/checkpoints").exists() and Path("out/b/metrics.jsonl").stat().st_size
+    log = Path("out/b/log.txt").read_text()
+    kept = Path("out/a/checkpoints/last/model.safetensors").read_bytes()
+
+    again = train_many(pair, overrides=[*SMALL, "optimizer.lr=0.001"], **options)
+    assert [one.failure for one in again] == ["", ""]
+    assert Path("out/a/checkpoints/last/model.safetensors").read_bytes() == kept
+    assert read_state(Path("out/b/checkpoints/last/state.pt"))["step"] == 2
+    assert [*Path("out/b/replay").iterdir()]
+    log_now = Path("out/b/log.txt").read_text()
+    assert log_now.startswith(log)
+    assert "Begun anew in out/b, where a run ended before its first checkpoint." in log_now
+
+
+def test_a_folder_of_another_model_is_not_begun_anew() -> None:
+    pair = write_pair()
+    train("a.yaml", overrides=SMALL, out="out/a")
+    Path("out/b").mkdir()
+    Path("out/b/config.yaml").write_text(
+        load_config("tiny_test", ["model.neck.channels=24"]).to_yaml()
+    )
+    Path("out/b/metrics.jsonl").write_text('{"step": 1, "train/loss": 1.0}\n')
+    with pytest.raises(ConfigError, match="out/b holds files already"):
+        train_many(pair, overrides=SMALL, out="out", resume=True)
+
+
+def test_weights_to_start_from_are_for_those_of_several_that_begin() -> None:
+    pair, start = write_pair(), train("tiny_test", overrides=SMALL, out="start").folder
+    train("a.yaml", overrides=[*SMALL, "train.seed=1"], out="out/a")
+    kept = Path("out/a/checkpoints/last/model.safetensors").read_bytes()
+    weights = str(start / "checkpoints/last/model.safetensors")
+    train_many(pair, overrides=SMALL, out="out", resume=True, init_from=weights)
+    assert Path("out/a/checkpoints/last/model.safetensors").read_bytes() == kept
+    logs = [Path(f"out/{name}/log.txt").read_text() for name in ("a", "b")]
+    assert [weights in log for log in logs] == [False, True]
+
+
 def test_several_are_checked_before_the_first_is_trained() -> None:
     pair = write_pair()
     Path("b.yaml").write_text("_BASE_: tiny_test\nmodel: {neck: {chanels: 8}}\n")
@@ -213,9 +257,8 @@ def test_a_misspelt_protocol_is_refused_before_the_first_step() -> None:
 
 
 def test_resume_and_init_from_exclude_each_other() -> None:
-    for function, configs in ((train, "tiny_test"), (train_many, ["tiny_test"])):
-        with pytest.raises(FacezooError, match="either resume or init_from"):
-            function(configs, resume=True, init_from="w.safetensors")
+    with pytest.raises(FacezooError, match="either resume or init_from"):
+        train("tiny_test", resume=True, init_from="w.safetensors")
 
 
 def test_a_checkpoint_of_the_first_format_is_resumed() -> None:

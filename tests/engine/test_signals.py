@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from facezoo.engine.checkpoint import load_checkpoint
+from facezoo.cli import main
+from facezoo.config import load_config
+from facezoo.engine.checkpoint import load_checkpoint, read_state
 from facezoo.engine.hooks import JSONL, Checkpoint
 from facezoo.engine.hooks.base import Hook
 from facezoo.engine.metrics_file import read_metrics
-from facezoo.engine.run import train
+from facezoo.engine.run import train, train_many
 from facezoo.engine.signals import RunInterrupted
 from facezoo.engine.status import read_status
 from facezoo.engine.trainer import Trainer
@@ -171,28 +174,54 @@ def test_metrics_of_a_step_are_written_once(make_trainer: MakeTrainer, tmp_path:
     assert [row["step"] for row in rows if "train/loss" in row] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_signal_at_the_end_of_one_run_keeps_the_next_from_beginning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from facezoo.engine.run import train_many
-
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
     for name in ("first", "second"):
         Path(f"{name}.yaml").write_text(
             "_BASE_: tiny_test\n"
-            "data: {batch_size: 2}\ntrain: {max_steps: 2}\n"
+            "data: {batch_size: 2}\ntrain: {max_steps: 2, log_every: 1}\n"
             "hooks: {evaluation: null, tensorboard: null, checkpoint: {best: null}}\n"
         )
-    original = Trainer._publish_window
+    return ["first.yaml", "second.yaml"]
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends SIGTERM while the first trainer is at this step."""
+    original, sent = Trainer._publish_window, []
 
     def interrupted(self: Trainer) -> None:
-        if self.is_last_step:
+        if self.step == step and not sent:
+            sent.append(step)
             os.kill(os.getpid(), signal.SIGTERM)
         original(self)
 
     monkeypatch.setattr(Trainer, "_publish_window", interrupted)
+
+
+def test_a_signal_at_the_end_of_one_run_keeps_the_next_from_beginning(
+    pair: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(2, monkeypatch)
     with pytest.raises(RunInterrupted, match="first was at its end; the others were not begun"):
-        train_many(["first.yaml", "second.yaml"], out="runs")
+        train_many(pair, out="runs")
     status = read_status(Path("runs/first"))
     assert status is not None and status.state == "finished"
     assert not Path("runs/second").exists()
+
+
+def test_the_command_after_a_signal_goes_on_with_all_runs(
+    pair: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    interrupt_at(1, monkeypatch)
+    overrides = ["train.seed=3", "evaluation.protocol={long: 96}"]
+    with pytest.raises(RunInterrupted) as caught:
+        train_many(pair, overrides=overrides, out="several runs")
+    command = shlex.split(str(caught.value).split("go on with: ")[1])
+    assert command[:2] == ["facezoo", "train"] and not Path("several runs/second").exists()
+    assert main(command[1:]) == 0
+    for name in ("first", "second"):
+        run = Path("several runs", name)
+        assert read_state(run / "checkpoints/last/state.pt")["step"] == 2
+        assert load_config(run / "config.yaml")["train.seed"] == 3
+    assert "Resumed from several runs/first" in Path("several runs/first/log.txt").read_text()

@@ -50,7 +50,9 @@ def test_the_whole_training_forward_is_one_graph(
     images, targets = noise(2, 128), targets_of(2, 8, 128, count=6)
     expected = {name: float(term.total) for name, term in model(images, targets).items()}
     mark_faces_dynamic(targets)
-    terms = torch.compile(model, fullgraph=True, backend="aot_eager")(images, targets)
+    # The smallest of each head also through the autograd tracer, which takes long.
+    backend = "aot_eager" if name in ("yoloface_n05", "yolo8face_lite_t") else "eager"
+    terms = torch.compile(model, fullgraph=True, backend=backend)(images, targets)
     assert {name: float(term.total) for name, term in terms.items()} == pytest.approx(
         expected, rel=2e-3, abs=1e-3
     )

@@ -187,7 +187,7 @@ class Builder:
         inner = Any if anything else item_hint(hint, kind)
         built, items = value, []
         if isinstance(value, Mapping) and classes:
-            return self._described(value, classes[0], path, local)
+            return self._described(value, classes[0], label, path, local)
         if isinstance(value, Mapping) and anything and registry and "type" in value:
             return self.part(value, registry, path, local)
         if isinstance(value, Mapping) and holds_parts(inner):
@@ -211,7 +211,7 @@ class Builder:
         return self._checked(built, hint, label, path)
 
     def _described(
-        self, value: Mapping[str, Any], wanted: type, path: str, local: dict[str, Any]
+        self, value: Mapping[str, Any], wanted: type, label: str, path: str, local: dict[str, Any]
     ) -> Any:
         """Builds what a class in a hint stands for: a registered part, or a plain class."""
         registry = registry_of(wanted)
@@ -219,7 +219,12 @@ class Builder:
             return self._make(wanted, wanted.__name__, value, {}, None, path, local)
         part = self.part(value, registry, path, local)
         publish(part, local)
-        return part if part is UNBUILT else self._checked(part, wanted, value["type"], path)
+        if part is UNBUILT or isinstance(part, wanted):
+            return part
+        fitting = [name for name, one in registry if issubclass(one, wanted)]
+        such = f": give one, such as {', '.join(sorted(fitting))}" if fitting else ""
+        self.complain(path, f"{label} takes {wanted.__name__}, not {value['type']}{such}")
+        return UNBUILT
 
     def _checked(self, value: Any, hint: Any, label: str, path: str) -> Any:
         if value is UNBUILT:

@@ -63,6 +63,14 @@ class Loss:
         self.weight = weight
 
 
+class BoxLoss(Loss):
+    pass
+
+
+class Overlap(BoxLoss):
+    pass
+
+
 @dataclass(frozen=True)
 class Codec:
     variances: tuple[float, float] = (0.1, 0.2)
@@ -79,8 +87,10 @@ class Head(nn.Module):
         codec: Codec = Codec(),
         named: dict[str, Loss] | None = None,
         num_landmarks: int = 5,
+        box_loss: BoxLoss | None = None,
     ) -> None:
         super().__init__()
+        self.box_loss = box_loss
         self.in_channels, self.in_strides, self.anchors = in_channels, in_strides, anchors
         self.loss, self.codec, self.named, self.num_landmarks = loss, codec, named, num_landmarks
 
@@ -144,7 +154,7 @@ KINDS = {
     "BACKBONES": [Backbone, Stateful],
     "NECKS": [Neck, Sequence],
     "HEADS": [Head],
-    "LOSSES": [Loss],
+    "LOSSES": [Loss, BoxLoss, Overlap],
     "DATASETS": [Dataset],
     "TRANSFORMS": [Transform],
     "OPTIMIZERS": [Optimizer],
@@ -200,6 +210,11 @@ def test_context_flows_from_part_to_part() -> None:
     assert model.head.anchors == {8: [16.0]}
     assert model.head.loss.weight == 2.0
     assert model.head.codec == Codec()
+
+
+def test_a_part_may_be_narrower_than_its_hint() -> None:
+    model = build_model(SOURCE, "model.head.box_loss={type: Overlap, weight: 3}")
+    assert type(model.head.box_loss) is Overlap and model.head.box_loss.weight == 3
 
 
 def test_each_of_a_list_sees_the_one_before() -> None:
@@ -295,6 +310,10 @@ WRONG = [
         "did you mean 'anc",
     ),
     ("model.head.loss.weight=x", "model.head.loss.weight: Loss takes float, not 'x'"),
+    (
+        "model.head.box_loss={type: Loss}",
+        "model.head.box_loss: Head takes BoxLoss, not Loss: give one, such as BoxLoss, Overlap (",
+    ),
     ("model.head.codec={variance: [1, 2]}", "model.head.codec.variance: Codec has no argument"),
     ("model.head.codec={type: Codec}", "model.head.codec.type: Codec has no argument 'type'"),
     ("model.head.named={a: {type: Los}}", "model.head.named.a.type: LOSSES has no part 'Los'"),

@@ -94,6 +94,23 @@ def test_bases_by_zoo_name(monkeypatch: pytest.MonkeyPatch) -> None:
         load_config("wrong.yaml")
 
 
+def test_a_name_of_the_zoo_has_no_suffix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facezoo.config.zoo_folder", lambda: Path("zoo").resolve())
+    write("zoo/_base_/part.yaml", "optimizer: {type: O}\n")
+    for suffix in (".yaml", ".yml"):
+        write("mine.yaml", f"_BASE_: [_base_/part{suffix}]\n")
+        with pytest.raises(ConfigError) as error:
+            load_config("mine.yaml")
+        assert f"(the zoo's own is '_base_/part', without {suffix})" in str(error.value)
+        assert len(error.value.problems) == 1 and "\n" not in str(error.value)
+    write("wrong.yaml", "_BASE_: _base_/parts\n")
+    with pytest.raises(ConfigError, match=r"did you mean '_base_/part'\?"):
+        load_config("wrong.yaml")
+    write("other.yaml", "_BASE_: other/thing.yaml\n")
+    with pytest.raises(ConfigError, match=r"names 'other/thing\.yaml', and there is no file"):
+        load_config("other.yaml")
+
+
 def test_origins_survive_merging() -> None:
     write("base.yaml", "model:\n  type: A\n  a: 1\n  b: 1\n")
     write("child.yaml", "_BASE_: base.yaml\nmodel:\n  b: 2\n")

@@ -1,10 +1,11 @@
 """Lets models learn eight photographs by heart: a broken loss, assigner or decoder cannot.
 
-    python tools/overfit.py --root data/widerface_mini --out /tmp/overfit yoloface_n05 yolo8face_n
+    python tools/overfit.py --root data/widerface_mini --out /tmp/overfit yoloface_n05 my_model.yaml
 
-Each model of the zoo is trained on eight photographs of the validation set of WIDER FACE with few
-and large faces, without augmentation, and then has to find the faces in these same photographs.
-Prints AP50 of each and writes it to ``overfit.json``; exit code 1 where one is 0.9 or less.
+Each model, of the zoo or of a YAML file, is trained on eight photographs of the validation set of
+WIDER FACE with few and large faces, without augmentation, and then has to find the faces in these
+same photographs. Prints AP50 of each and writes it to ``overfit.json``; exit code 1 where one is
+0.9 or less. A file's run is named by the file, without its folder and suffix.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from facezoo.config import load_config
+from facezoo.config import SUFFIXES, load_config
 from facezoo.engine.run import train
 
 PHOTOGRAPHS = [
@@ -34,10 +36,10 @@ WANTED = 0.9
 
 
 def overfit(model: str, root: Path, out: Path, size: int, steps: int, lr: float) -> float:
-    """Returns the AP50 of a model of the zoo on the photographs it was trained on.
+    """Returns the AP50 of a model on the photographs it was trained on.
 
     Args:
-        model: its name.
+        model: its name in the zoo, or the path of its YAML file.
         root: a data set in the layout of WIDER FACE.
         out: the run folder.
         size: longer side of the photographs, pixels.
@@ -78,23 +80,31 @@ def _letterbox(model: str, size: int) -> dict[str, Any]:
     return {"type": "Letterbox", "size": size, "centred": padding.get("centred", False), **value}
 
 
+def _run_name(model: str) -> str:
+    path = Path(model)
+    return path.stem if path.suffix in SUFFIXES else model
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains each model and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("models", nargs="+", help="names in the zoo")
+    parser.add_argument("models", nargs="+", help="names in the zoo, or YAML files")
     parser.add_argument("--root", type=Path, required=True, help="a data set like WIDER FACE")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run folders")
     parser.add_argument("--size", type=int, default=256, help="longer side, pixels (default: 256)")
     parser.add_argument("--steps", type=int, default=150, help="updates (default: 150)")
     parser.add_argument("--lr", type=float, default=4e-3, help="learning rate (default: 4e-3)")
     given = parser.parse_args(arguments)
+    names = [_run_name(model) for model in given.models]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        parser.error(f"two models would share the run folder {twice[0]}: rename one of the files")
     found = {}
-    for model in given.models:
+    for model, name in zip(given.models, names, strict=True):
         start = time.perf_counter()
-        found[model] = overfit(
-            model, given.root, given.out / model, given.size, given.steps, given.lr
+        found[name] = overfit(
+            model, given.root, given.out / name, given.size, given.steps, given.lr
         )
-        print(f"{model}: AP50 {found[model]:.3f} after {time.perf_counter() - start:.0f} s")
+        print(f"{name}: AP50 {found[name]:.3f} after {time.perf_counter() - start:.0f} s")
         text = json.dumps(found, indent=2) + "\n"
         (given.out / "overfit.json").write_text(text, encoding="utf-8")
     return int(min(found.values()) <= WANTED)

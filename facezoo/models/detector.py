@@ -18,6 +18,10 @@ from facezoo.registry import DETECTORS
 from facezoo.signatures import did_you_mean
 from facezoo.structures import Faces, LossTerm, RawOutputs, Targets
 
+_MOST_CELLS_OFF = 3
+"""How far a feature may be from side / stride: a network that pads otherwise than by half a kernel
+gives some cells fewer (timm's Inceptions three) or more (its MobileViTs one), at any size."""
+
 
 @DETECTORS.register
 class FaceDetector(nn.Module):
@@ -99,10 +103,16 @@ class FaceDetector(nn.Module):
         Args:
             images: B x 3 x H x W, uint8, RGB; H and W multiples of ``stride``.
             targets: the faces.
+
+        Raises:
+            ConfigError: backbone or neck give other features than their ``out_strides`` and
+                ``out_channels`` say; not checked while torch compiles.
         """
         features = self.backbone(self.pixels(images))
+        _check_features("backbone", self.backbone, features, images)
         if self.neck is not None:
             features = self.neck(features)
+            _check_features("neck", self.neck, features, images)
         raw = self.head(features)
         return raw if targets is None else self.head.loss(raw, targets)
 
@@ -139,6 +149,36 @@ class FaceDetector(nn.Module):
             )
             for i, keep in enumerate(kept)
         ]
+
+
+def _check_features(
+    role: str, part: Backbone | Neck, features: list[Tensor], images: Tensor
+) -> None:
+    """Refuses features of other strides, which would train with priors in the wrong places."""
+    if torch.compiler.is_compiling():
+        return
+    who = f"The {role} {type(part).__name__}"
+    strides, channels = part.out_strides, part.out_channels
+    if not len(features) == len(strides) == len(channels):
+        raise ConfigError(
+            f"{who} gives {len(features)} features, and has {len(strides)} out_strides and "
+            f"{len(channels)} out_channels: make it one of each for each feature."
+        )
+    height, width = images.shape[-2:]
+    for level, (feature, stride) in enumerate(zip(features, strides, strict=True)):
+        given, rows, columns = feature.shape[1:]
+        if given != channels[level]:
+            raise ConfigError(
+                f"{who} says in out_channels that its level {level} has {channels[level]} "
+                f"channels, and gives {given}: correct out_channels."
+            )
+        fitting = -(-height // stride), -(-width // stride)
+        if max(abs(rows - fitting[0]), abs(columns - fitting[1])) > _MOST_CELLS_OFF:
+            raise ConfigError(
+                f"{who} says in out_strides that its level {level} has a stride of {stride}, which "
+                f"is {fitting[0]} x {fitting[1]} cells of an image of {height} x {width} pixels, "
+                f"and gives {rows} x {columns}: correct out_strides."
+            )
 
 
 def _batch_norms(part: nn.Module) -> Iterator[nn.Module]:

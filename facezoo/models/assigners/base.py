@@ -85,6 +85,7 @@ class Assigner(nn.Module):
 
         Raises:
             ValueError: the rule looks at predictions and there are none.
+            ConfigError: ``assign`` returns other than it has to; not checked while torch compiles.
         """
         if self.looks_at_predictions and decoded is None:
             raise ValueError(
@@ -92,6 +93,9 @@ class Assigner(nn.Module):
             )
         with torch.no_grad(), torch.autocast(targets.boxes.device.type, enabled=False):
             owners = self.assign(grid, targets, decoded)
+            if not torch.compiler.is_compiling():
+                batch, priors = targets.boxes.shape[0], grid.priors.shape[0]
+                _check_owners(type(self).__name__, owners, batch, priors)
             ignored = targets.valid & targets.ignore
             hidden = hidden_priors(grid, targets.boxes.float(), ignored, self.ignore_overlap)
             index = torch.where((owners.index == BACKGROUND) & hidden, IGNORE, owners.index)
@@ -100,6 +104,27 @@ class Assigner(nn.Module):
     def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
         """Returns what the rule says; see ``forward``."""
         raise NotImplementedError
+
+
+def _check_owners(rule: str, owners: object, batch: int, priors: int) -> None:
+    """Refuses what would fail far from the rule that said it, or be stretched in silence."""
+    wanted = f"{batch} x {priors} (images x priors)"
+    if not isinstance(owners, Owners):
+        raise ConfigError(
+            f"{rule}.assign returns {type(owners).__name__}: return Owners with an index of "
+            f"{wanted}, int64."
+        )
+    if owners.index.dtype != torch.int64:
+        raise ConfigError(
+            f"{rule}.assign returns Owners with an index of {owners.index.dtype}: make it int64, "
+            f"of {wanted}."
+        )
+    for name, values in owners._asdict().items():
+        if values is not None and values.shape != (batch, priors):
+            shape = " x ".join(map(str, values.shape))
+            raise ConfigError(
+                f"{rule}.assign returns Owners with {name} of {shape}: make it {wanted}."
+            )
 
 
 class PredictionAssigner(Assigner):

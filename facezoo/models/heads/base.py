@@ -18,7 +18,7 @@ from facezoo.geometry.codec import BoxCodec, LandmarkCodec
 from facezoo.geometry.grid import AnchorGrid
 from facezoo.geometry.iou import aligned_iou
 from facezoo.models.assigners.base import Assigner, Assignment, take_faces
-from facezoo.models.heads.towers import Towers, per_prior
+from facezoo.models.heads.towers import Towers, check_landmarks, check_levels, per_prior
 from facezoo.models.losses.base import IGNORE, ClassLoss, RegressionLoss
 from facezoo.models.losses.distribution import DistributionFocal
 from facezoo.models.necks.base import Neck
@@ -77,6 +77,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         _check(assigner, losses, box_codec)
+        check_levels(towers, len(grid.anchors_per_cell))
         self.grid = grid
         self.assigner = assigner
         self.class_loss = losses.classes
@@ -92,13 +93,17 @@ class Head(nn.Module):
         self.landmark_towers, self.quality_towers = towers.landmarks, towers.quality
 
     def forward(self, features: list[Tensor]) -> RawOutputs:
-        """Returns what the head says of features, fine to coarse."""
+        """Returns what the head says of features, fine to coarse.
+
+        Raises:
+            ConfigError: a tower gives other numbers than its part of the head takes.
+        """
         if self.context is not None:
             features = self.context(features)
-        landmarks = self._said(self.landmark_towers, features)
-        logits = self._said(self.class_towers, features)
-        boxes = self._said(self.box_towers, features)
-        quality = self._said(self.quality_towers, features)
+        landmarks = self._said("landmark", self.landmark_towers, features)
+        logits = self._said("class", self.class_towers, features)
+        boxes = self._said("box", self.box_towers, features, self.box_codec.outputs)
+        quality = self._said("quality", self.quality_towers, features, 1)
         assert logits is not None and boxes is not None
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         grid = self.grid(sizes, features[0].device)
@@ -106,10 +111,16 @@ class Head(nn.Module):
             logits, boxes, landmarks, None if quality is None else quality.squeeze(-1), grid
         )
 
-    def _said(self, towers: nn.ModuleList | None, features: list[Tensor]) -> Tensor | None:
+    def _said(
+        self,
+        kind: str,
+        towers: nn.ModuleList | None,
+        features: list[Tensor],
+        outputs: int | None = None,
+    ) -> Tensor | None:
         if towers is None:
             return None
-        return per_prior(towers, features, self.grid.anchors_per_cell)
+        return per_prior(towers, features, self.grid.anchors_per_cell, kind, outputs)
 
     def decode(self, raw: RawOutputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns boxes B x N x 4, scores B x N (0 to 1) and landmarks B x N x L x 2 or None.
@@ -137,6 +148,9 @@ class Head(nn.Module):
         ``quality``, ``distribution`` and ``landmark`` are the others. All are to be divided by the
         number of positive priors, counted by their weight where the assigner gives one; the
         landmark loss by that of those alone whose face has a known landmark.
+
+        Raises:
+            ConfigError: the head has other landmarks than the targets.
         """
         boxes = self.box_codec.decode(raw.grid, raw.boxes) if self._compares_boxes() else None
         assignment = self._assign(raw, targets, boxes)
@@ -209,6 +223,7 @@ class Head(nn.Module):
         self, raw: RawOutputs, targets: Targets, index: Tensor, mask: Tensor
     ) -> LossTerm:
         assert self.landmark_loss is not None and raw.landmarks is not None
+        check_landmarks(raw.landmarks.shape[-1], targets.landmarks.shape[-2])
         landmarks = take_faces(targets.landmarks.float(), index)
         known = take_faces(targets.landmarks_valid, index) * mask.unsqueeze(-1)
         encoded = self.landmark_codec.encode(raw.grid, landmarks)

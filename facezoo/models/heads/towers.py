@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -54,30 +54,68 @@ def levels_of(
     )
 
 
-def per_prior(towers: nn.ModuleList, features: list[Tensor], anchors: Sequence[int]) -> Tensor:
-    """Returns B x N x outputs, the priors in the order of the grid."""
-    levels = []
-    for tower, feature, count in zip(towers, features, anchors, strict=True):
-        said = tower(feature)
-        outputs = said.shape[1] // count
-        said = said.permute(0, 2, 3, 1)
-        levels.append(said.reshape(said.shape[0], -1, outputs))
+def per_prior(
+    towers: nn.ModuleList,
+    features: list[Tensor],
+    anchors: Sequence[int],
+    kind: str,
+    outputs: int | None = None,
+) -> Tensor:
+    """Returns B x N x outputs, the priors in the order of the grid.
+
+    Args:
+        towers: one for each feature.
+        features: fine to coarse.
+        anchors: anchors per cell of each level.
+        kind: what the towers say, for a complaint: ``class``, ``box``, ``landmark``, ``quality``.
+        outputs: numbers per prior; None for as many as the tower of the first level gives.
+
+    Raises:
+        ConfigError: a tower gives other than ``outputs`` numbers for each prior; not checked while
+            torch compiles.
+    """
+    said = [tower(feature) for tower, feature in zip(towers, features, strict=True)]
+    if outputs is None:
+        outputs = max(said[0].shape[1] // anchors[0], 1)
+    if not torch.compiler.is_compiling():
+        for level, (one, feature, count) in enumerate(zip(said, features, anchors, strict=True)):
+            _check_said(f"{kind} tower of level {level}", one, feature, count, outputs)
+    levels = [one.permute(0, 2, 3, 1).reshape(one.shape[0], -1, outputs) for one in said]
     return torch.cat(levels, dim=1)
+
+
+def _check_said(tower: str, said: Tensor, feature: Tensor, anchors: int, outputs: int) -> None:
+    """Refuses what a reshape would lay out as other priors, or a loss would meet later."""
+    wanted = (anchors * outputs, *feature.shape[-2:])
+    if said.shape[1:] != wanted:
+        raise ConfigError(
+            f"The {tower} gives {_shape(said.shape[1:])} (channels, rows, columns): make it "
+            f"{_shape(wanted)}, which is {outputs} for each anchor of a cell."
+        )
+
+
+def _shape(numbers: Sequence[int]) -> str:
+    return " x ".join(map(str, numbers))
 
 
 def start_with_score(towers: nn.ModuleList, probability: float) -> None:
     """Sets the biases so that every prior has this score before training (Lin et al. 2017, 4.1).
 
     Raises:
-        ConfigError: the probability is not between 0 and 1.
+        ConfigError: the probability is not between 0 and 1, or the last convolution of a tower has
+            no bias.
     """
     if not 0 < probability < 1:
         raise ConfigError(f"prior_probability is {probability}: give 0 to 1, exclusive.")
     bias = math.log(probability / (1 - probability))
-    for tower in towers:
-        last = [module for module in tower.modules() if isinstance(module, nn.Conv2d)][-1]
-        assert last.bias is not None
-        nn.init.constant_(last.bias, bias)
+    for level, tower in enumerate(towers):
+        convolutions = [module for module in tower.modules() if isinstance(module, nn.Conv2d)]
+        if not convolutions or convolutions[-1].bias is None:
+            raise ConfigError(
+                f"The score at the start is the bias of a tower's last convolution, and the tower "
+                f"of level {level} has none: end it with a Conv2d with bias, such as pointwise."
+            )
+        nn.init.constant_(convolutions[-1].bias, bias)
 
 
 def check_counts(num_classes: int, num_landmarks: int) -> None:
@@ -89,4 +127,32 @@ def check_counts(num_classes: int, num_landmarks: int) -> None:
     if num_classes < 1 or num_landmarks < 1:
         raise ConfigError(
             f"num_classes is {num_classes} and num_landmarks {num_landmarks}: give at least 1."
+        )
+
+
+def check_levels(towers: Towers, levels: int) -> None:
+    """Checks that there is a tower of each kind for each level.
+
+    Raises:
+        ConfigError: there are more or fewer.
+    """
+    for field in fields(towers):
+        of_kind = getattr(towers, field.name)
+        if of_kind is not None and len(of_kind) != levels:
+            raise ConfigError(
+                f"{len(of_kind)} towers are given for {field.name}, and the grid has {levels} "
+                "levels: give a tower for each level, as levels_of does."
+            )
+
+
+def check_landmarks(outputs: int, landmarks: int) -> None:
+    """Checks that the head has the landmarks of the targets; not while torch compiles.
+
+    Raises:
+        ConfigError: it has others.
+    """
+    if outputs != 2 * landmarks and not torch.compiler.is_compiling():
+        raise ConfigError(
+            f"The landmark towers give {outputs} numbers for each prior, and the targets have "
+            f"{landmarks} landmarks: make it {2 * landmarks}, x and y of each."
         )

@@ -55,17 +55,26 @@ def test_wheel_carries_configs_weights_and_types(site: Path) -> None:
     configs = {path.name for path in (PROJECT / "model_zoo").glob("*.yaml")}
     assert configs and configs == {path.name for path in (package / "model_zoo").glob("*.yaml")}
     assert (package / "py.typed").is_file()
-    assert (package / "zoo" / "weights" / "retinaface_mnet025.safetensors").stat().st_size < 1e6
+    weights = {path.name for path in (package / "zoo" / "weights").iterdir()}
+    detectors = ("retinaface_mnet025", "yoloface_n05")
+    assert weights == {f"{name}.{kind}" for name in detectors for kind in ("safetensors", "md")}
     assert not (site / "tests").exists()
 
 
-def test_default_model_detects_without_the_checkout(site: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [([], "retinaface_mnet025"), (["--model", "yoloface_n05"], "yoloface_n05")],
+)
+def test_detectors_find_faces_without_the_checkout(
+    words: list[str], name: str, site: Path, tmp_path: Path
+) -> None:
     from PIL import Image
 
     Image.new("RGB", (96, 64), "grey").save(tmp_path / "wall.png")
-    command = [sys.executable, "-m", "facezoo.cli", "detect", "wall.png", "--json", "faces.json"]
+    detect = ["detect", "wall.png", "--json", "faces.json", *words]
+    command = [sys.executable, "-m", "facezoo.cli", *detect]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "retinaface_mnet025" in done.stdout + done.stderr
+    assert name in done.stdout + done.stderr
     assert json.loads((tmp_path / "faces.json").read_text())

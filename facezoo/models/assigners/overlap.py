@@ -89,8 +89,9 @@ def hidden_priors(grid: Grid, boxes: Tensor, counted: Tensor, share: float) -> T
     """Returns the priors that say something of ignored faces, B x N, bool.
 
     A prior does so if the counted faces cover at least ``share`` of its area (where faces overlap
-    each other, each counts), or if it is of the size that fits one of them best and holds its
-    centre: the smallest priors are larger than many a face that is too small to be taught.
+    each other, each counts), or if it is of the size that fits one of them best (among equals that
+    of the lower level, then anchor) and holds its centre: the smallest priors are larger than many
+    a face that is too small to be taught.
 
     Args:
         grid: the priors.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -122,6 +124,8 @@ class SimOTA(PredictionAssigner):
 
 def _class_costs(scores: Tensor) -> Tensor:
     """Returns the cross-entropy of the scores B x N x C if a class were the true one, B x N x C."""
-    scores = scores.float().clamp(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    absent = -torch.log1p(-scores)
-    return absent.sum(dim=-1, keepdim=True) - absent - scores.log()
+    # Not the score is clamped but its logarithm: near 1 float32 would turn 1e-7 into 1.2e-7.
+    scores, largest = scores.float(), -math.log(_LEAST_PROBABILITY)
+    present = (-scores.log()).clamp(max=largest)
+    absent = (-torch.log1p(-scores)).clamp(max=largest)
+    return absent.sum(dim=-1, keepdim=True) - absent + present

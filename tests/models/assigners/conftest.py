@@ -117,12 +117,15 @@ class Exact:
     def hide(self, index: list[int], grid: Grid, targets: Targets, image: int) -> list[int]:
         """Background teaches nothing where ignored faces cover half of it, or it would fit one."""
         priors = [self.corners(self.numbers(row)) for row in grid.priors]
+        areas = [self.area(prior) for prior in priors]
         ignored = self.faces(targets, image, ignored=True).values()
         fitting = []
         for face in ignored:
             overlaps = [self.iou(face, prior) for prior in priors]
             best = max(overlaps)
-            size = self.area(priors[overlaps.index(best)]) if best > 0 else None
+            # Among equals the size that comes first in the grid: of the lower level, then anchor.
+            sizes = {areas[p] for p, overlap in enumerate(overlaps) if overlap == best}
+            size = min(sizes, key=areas.index) if best > 0 else None
             fitting.append((size, (face[0] + face[2]) / 2, (face[1] + face[3]) / 2))
         for p, prior in enumerate(priors):
             covered = sum(self.intersection(face, prior) for face in ignored)

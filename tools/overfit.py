@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from facezoo.config import SUFFIXES, load_config
+from facezoo.config import SUFFIXES, Config, load_config
 from facezoo.engine.run import train
 
 PHOTOGRAPHS = [
@@ -46,6 +46,7 @@ def overfit(model: str, root: Path, out: Path, size: int, steps: int, lr: float)
         steps: updates of the weights, each by all photographs.
         lr: learning rate of AdamW.
     """
+    config = load_config(model)
     photographs = {
         "type": "WiderFace",
         "root": str(root),
@@ -55,7 +56,7 @@ def overfit(model: str, root: Path, out: Path, size: int, steps: int, lr: float)
     data = {
         "_delete_": True,
         "dataset": {"type": "Subset", "dataset": photographs, "names": PHOTOGRAPHS},
-        "transforms": [_letterbox(model, size)],
+        "transforms": [_letterbox(config, size)],
     }
     overrides = [
         f"data.train={json.dumps(data)}",
@@ -69,12 +70,15 @@ def overfit(model: str, root: Path, out: Path, size: int, steps: int, lr: float)
         f"evaluation.protocol=long:{size}",
         "evaluation.evaluators=[{type: CocoAP}]",
     ]
+    if config.get("model.backbone.pretrained"):
+        # Learning by heart needs no start from ImageNet, and then no download either.
+        overrides.append("model.backbone.pretrained=false")
     return train(model, overrides=overrides, out=out).metrics["val/coco/ap50"]
 
 
-def _letterbox(model: str, size: int) -> dict[str, Any]:
+def _letterbox(config: Config, size: int) -> dict[str, Any]:
     """Returns the transform that pads a photograph as the evaluation of the model will."""
-    padding = load_config(model).get("model.pixels.padding") or {}
+    padding = config.get("model.pixels.padding") or {}
     colour = padding.get("colour")
     value = {} if colour is None else {"value": colour}
     return {"type": "Letterbox", "size": size, "centred": padding.get("centred", False), **value}

@@ -161,3 +161,21 @@ def test_a_start_needs_a_bias(last: Callable[[int, int], nn.Module]) -> None:
     made = nn.ModuleList([pointwise(6, 3), last(8, 2)])
     said = sentence_of(lambda: start_with_score(made, 0.01))
     assert "the tower of level 1 has none: end it with a Conv2d with bias" in said
+
+
+@pytest.mark.parametrize("kind", ["landmark", "quality"])
+def test_towers_and_their_loss_go_together(kind: str) -> None:
+    def build(losses: HeadLosses, made: Towers) -> Head:
+        return Head(GRID, MaxIoU(), losses, SSDBoxCodec(), LandmarkCodec(), made)
+
+    plain_losses, plain_towers = HeadLosses(BCE(), CIoULoss()), Towers(towers(1), towers(4))
+    build(plain_losses, plain_towers)
+    if kind == "landmark":
+        losses = HeadLosses(BCE(), CIoULoss(), SmoothL1())
+        made = Towers(towers(1), towers(4), towers(10))
+    else:
+        losses = HeadLosses(BCE(), CIoULoss(), quality=BCE())
+        made = Towers(towers(1), towers(4), quality=towers(1))
+    build(losses, made)
+    assert f"a {kind}_loss and no {kind} towers" in sentence_of(lambda: build(losses, plain_towers))
+    assert f"{kind} towers and no {kind}_loss" in sentence_of(lambda: build(plain_losses, made))

@@ -77,6 +77,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         _check(assigner, losses, box_codec)
+        _check_taught(losses, towers)
         check_levels(towers, len(grid.anchors_per_cell))
         self.grid = grid
         self.assigner = assigner
@@ -254,3 +255,15 @@ def _check(assigner: Assigner, losses: HeadLosses, box_codec: BoxCodec) -> None:
             f"{type(losses.classes).__name__} as class_loss does not take: give one that does, "
             "such as BCE or QualityFocal."
         )
+
+
+def _check_taught(losses: HeadLosses, towers: Towers) -> None:
+    """Refuses a loss with nothing to look at, and towers that nothing teaches."""
+    for kind, loss, of_kind in (
+        ("landmark", losses.landmarks, towers.landmarks),
+        ("quality", losses.quality, towers.quality),
+    ):
+        if loss is not None and of_kind is None:
+            raise ConfigError(f"There is a {kind}_loss and no {kind} towers: give both or none.")
+        if loss is None and of_kind is not None:
+            raise ConfigError(f"There are {kind} towers and no {kind}_loss: give both or none.")

@@ -20,7 +20,7 @@ setup(
     packages=[*find_packages(include=["facezoo", "facezoo.*"]), "facezoo.model_zoo"],
     package_dir={"facezoo.model_zoo": "model_zoo"},
     package_data={
-        "facezoo": ["py.typed", "zoo/weights/*", "engine/report_page.html"],
+        "facezoo": ["py.typed", "zoo/weights/*", "evaluation/report_page.html"],
         "facezoo.model_zoo": ["*.yaml", "*.md", "_base_/*.yaml"],
     },
     install_requires=[

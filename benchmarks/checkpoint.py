@@ -31,8 +31,8 @@ from common import (
     timed,
 )
 
-from facezoo.engine.checkpoint import Snapshot, take_snapshot, write_snapshot
-from facezoo.engine.run_build import algorithms
+from facezoo.runs.run_build import algorithms
+from facezoo.training.checkpoint import Snapshot, take_snapshot, write_snapshot
 
 FACES = 20
 WARM_UP_STEPS = 2

@@ -23,19 +23,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from facezoo.builder import build_model, build_optimizer, build_schedule
-from facezoo.config import Config, load_config
-from facezoo.data.collate import collate
-from facezoo.engine.allocator import keep_freed_memory
-from facezoo.engine.environment import environment
-from facezoo.engine.hooks.ema import EMA
-from facezoo.engine.run_config import without_pretrained
-from facezoo.engine.settings import TrainSettings
-from facezoo.engine.trainer import Trainer
-from facezoo.engine.update import AUTOCAST_TYPES, Update
+from facezoo.config.config import Config, load_config
+from facezoo.data.loading.collate import collate
+from facezoo.environment import environment
 from facezoo.errors import FacezooError
+from facezoo.factory import build_model, build_optimizer, build_schedule
 from facezoo.inference.device import choose_device
+from facezoo.runs.run_config import without_pretrained
 from facezoo.structures import Batch, Sample
+from facezoo.training.allocator import keep_freed_memory
+from facezoo.training.hooks.ema import EMA
+from facezoo.training.settings import TrainSettings
+from facezoo.training.trainer import Trainer
+from facezoo.training.update import AUTOCAST_TYPES, Update
 
 MODELS = ("retinaface_mnet025", "retinaface_r50")
 FACE_HEIGHTS = (8, 200)

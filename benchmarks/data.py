@@ -32,10 +32,10 @@ from common import (
     timed,
 )
 
-from facezoo.builder import build_dataset
-from facezoo.data.loader import train_stream
-from facezoo.data.prefetch import prefetched
-from facezoo.engine.run_build import algorithms
+from facezoo.data.loading.loader import train_stream
+from facezoo.data.loading.prefetch import prefetched
+from facezoo.factory import build_dataset
+from facezoo.runs.run_build import algorithms
 from facezoo.structures import Batch
 
 STEPS = 8

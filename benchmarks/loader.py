@@ -25,18 +25,18 @@ import cv2
 import numpy as np
 from common import make_parser, open_config, open_device, report, run
 
-from facezoo.builder import build_dataset
-from facezoo.config import Config
-from facezoo.data.cache import MEMORY, ImageCache
-from facezoo.data.datasets.annotations import AnnotatedImages
-from facezoo.data.loader import train_stream
-from facezoo.data.reading import PLAIN_READING, Reading
-from facezoo.data.sampler import TrainPlan
-from facezoo.data.samples import SampleMaker
-from facezoo.data.shared_images import SharedImages, packed
+from facezoo.config.config import Config
+from facezoo.data.datasets.annotated_images import AnnotatedImages
+from facezoo.data.loading.cache import MEMORY, ImageCache
+from facezoo.data.loading.loader import train_stream
+from facezoo.data.loading.reading import PLAIN_READING, Reading
+from facezoo.data.loading.sampler import TrainPlan
+from facezoo.data.loading.samples import SampleMaker
+from facezoo.data.loading.shared_images import SharedImages, packed
 from facezoo.data.transforms import ColorJitter
-from facezoo.data.transforms.albumentations import Albumentations
-from facezoo.data.transforms.base import Transform
+from facezoo.data.transforms.albumentations_adapter import Albumentations
+from facezoo.data.transforms.transform import Transform
+from facezoo.factory import build_dataset
 
 PREFETCHED_PER_WORKER = 2
 """Batches that a DataLoader has each worker make ahead."""

@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 from common import make_parser, open_device, report, run
 
-from facezoo.data.datasets.annotations import AnnotatedImages, Annotations
-from facezoo.data.datasets.synthetic import SyntheticFaces
+from facezoo.data.datasets.annotated_images import AnnotatedImages, Annotations
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.images import write_image
-from facezoo.data.reading import PLAIN_READING, Reading
-from facezoo.data.sampler import TrainPlan
-from facezoo.data.samples import SampleMaker
+from facezoo.data.loading.reading import PLAIN_READING, Reading
+from facezoo.data.loading.sampler import TrainPlan
+from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.transforms import Letterbox, SquareCrop
-from facezoo.data.transforms.base import Transform
+from facezoo.data.transforms.transform import Transform
 
 COLUMNS = {"transform": "", "whole (ms)": ".1f", "reduced (ms)": ".1f", "times as fast": ".2f"}
 

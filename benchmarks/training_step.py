@@ -28,8 +28,8 @@ from common import (
     run,
 )
 
-from facezoo.engine.run_build import algorithms
-from facezoo.engine.update import AUTOCAST_TYPES
+from facezoo.runs.run_build import algorithms
+from facezoo.training.update import AUTOCAST_TYPES
 
 AIMS = {20: 1.10, 1000: 1.25}
 """The largest ratio that facezoo promises, by faces per image."""

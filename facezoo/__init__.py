@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "facezoo.builder": ("build", "build_model", "check_config"),
-    "facezoo.config": ("Config", "load_config"),
-    "facezoo.engine.evaluate": ("Report", "evaluate"),
-    "facezoo.engine.run": ("train",),
+    "facezoo.factory": ("build", "build_model", "check_config"),
+    "facezoo.config.config": ("Config", "load_config"),
+    "facezoo.evaluation.evaluate": ("Report", "evaluate"),
+    "facezoo.runs.run": ("train",),
     "facezoo.errors": ("CheckpointError", "ConfigError", "DataError", "FacezooError"),
     "facezoo.inference.detector": ("Detector",),
     "facezoo.registry": (
@@ -45,11 +45,10 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 if TYPE_CHECKING:
-    from facezoo.builder import build, build_model, check_config
-    from facezoo.config import Config, load_config
-    from facezoo.engine.evaluate import Report, evaluate
-    from facezoo.engine.run import train
+    from facezoo.config.config import Config, load_config
     from facezoo.errors import CheckpointError, ConfigError, DataError, FacezooError
+    from facezoo.evaluation.evaluate import Report, evaluate
+    from facezoo.factory import build, build_model, check_config
     from facezoo.inference.detector import Detector
     from facezoo.registry import (
         ASSIGNERS,
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
         SCHEDULES,
         TRANSFORMS,
     )
+    from facezoo.runs.run import train
     from facezoo.structures import (
         Batch,
         Faces,

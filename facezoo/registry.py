@@ -14,8 +14,8 @@ from typing import Any, TypeVar, overload
 
 from fvcore.common.registry import Registry as FvcoreRegistry
 
+from facezoo.config.signatures import did_you_mean
 from facezoo.errors import ConfigError
-from facezoo.signatures import did_you_mean
 
 Part = TypeVar("Part", bound=type)
 
@@ -154,24 +154,30 @@ def _file(part: type) -> str:
         return part.__module__
 
 
-DETECTORS = Registry("DETECTORS", "facezoo.models.detector:FaceDetector", "facezoo.models")
+DETECTORS = Registry("DETECTORS", "facezoo.models.face_detector:FaceDetector", "facezoo.models")
 BACKBONES = Registry(
-    "BACKBONES", "facezoo.models.backbones.base:Backbone", "facezoo.models.backbones"
+    "BACKBONES", "facezoo.models.backbones.backbone:Backbone", "facezoo.models.backbones"
 )
-NECKS = Registry("NECKS", "facezoo.models.necks.base:Neck", "facezoo.models.necks")
-HEADS = Registry("HEADS", "facezoo.models.heads.base:Head", "facezoo.models.heads")
-LOSSES = Registry("LOSSES", "facezoo.models.losses.base:Loss", "facezoo.models.losses")
+NECKS = Registry("NECKS", "facezoo.models.necks.neck:Neck", "facezoo.models.necks")
+HEADS = Registry("HEADS", "facezoo.models.heads.head:Head", "facezoo.models.heads")
+LOSSES = Registry("LOSSES", "facezoo.models.losses.loss:Loss", "facezoo.models.losses")
 ASSIGNERS = Registry(
-    "ASSIGNERS", "facezoo.models.assigners.base:Assigner", "facezoo.models.assigners"
+    "ASSIGNERS", "facezoo.models.assigners.assigner:Assigner", "facezoo.models.assigners"
 )
-DATASETS = Registry("DATASETS", "facezoo.data.datasets.base:FaceDataset", "facezoo.data.datasets")
+DATASETS = Registry(
+    "DATASETS", "facezoo.data.datasets.face_dataset:FaceDataset", "facezoo.data.datasets"
+)
 TRANSFORMS = Registry(
-    "TRANSFORMS", "facezoo.data.transforms.base:Transform", "facezoo.data.transforms"
+    "TRANSFORMS", "facezoo.data.transforms.transform:Transform", "facezoo.data.transforms"
 )
-OPTIMIZERS = Registry("OPTIMIZERS", "torch.optim.optimizer:Optimizer", "facezoo.engine.optim")
-SCHEDULES = Registry("SCHEDULES", "facezoo.engine.schedules:Schedule", "facezoo.engine.schedules")
-HOOKS = Registry("HOOKS", "facezoo.engine.hooks.base:Hook", "facezoo.engine.hooks")
-EVALUATORS = Registry("EVALUATORS", "facezoo.evaluation.base:Evaluator", "facezoo.evaluation")
+OPTIMIZERS = Registry("OPTIMIZERS", "torch.optim.optimizer:Optimizer", "facezoo.training.optim")
+SCHEDULES = Registry(
+    "SCHEDULES", "facezoo.training.schedules:Schedule", "facezoo.training.schedules"
+)
+HOOKS = Registry("HOOKS", "facezoo.training.hooks.hook:Hook", "facezoo.training.hooks")
+EVALUATORS = Registry(
+    "EVALUATORS", "facezoo.metrics.evaluator:Evaluator", "facezoo.metrics.evaluators"
+)
 
 REGISTRIES: tuple[Registry, ...] = (
     DETECTORS,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from facezoo.config import load_config
-from facezoo.engine.run import train
+from facezoo.config.config import load_config
+from facezoo.runs.run import train
 
 SMALL = {
     "data": {

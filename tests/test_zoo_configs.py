@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from facezoo.builder import check_config
-from facezoo.config import load_config, zoo_folder
+from facezoo.config.config import load_config, zoo_folder
+from facezoo.config.signatures import signature_of
+from facezoo.factory import check_config
 from facezoo.registry import OPTIMIZERS, REGISTRIES, Registry
-from facezoo.signatures import signature_of
 
 CONFIGS = sorted(path.stem for path in zoo_folder().glob("*.yaml"))
 FRAGMENTS = sorted((zoo_folder() / "_base_").glob("*.yaml"))

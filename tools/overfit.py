@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from facezoo.config import SUFFIXES, Config, load_config
-from facezoo.engine.run import train
+from facezoo.config.config import SUFFIXES, Config, load_config
+from facezoo.runs.run import train
 
 PHOTOGRAPHS = [
     "0--Parade/0_Parade_Parade_0_913.jpg",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from facezoo.config import load_config
+from facezoo.config.config import load_config
 from facezoo.inference.loading import load_model
 from facezoo.zoo.safe_load import save_tensors
 

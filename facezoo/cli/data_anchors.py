@@ -13,7 +13,7 @@ from facezoo.cli.parsing import add_verb, names_a_model, split_overrides
 from facezoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from facezoo.engine.anchors import FittedAnchors
+    from facezoo.datatools.anchors import FittedAnchors
 
 
 def add_parser(actions: Any) -> None:
@@ -71,7 +71,7 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Finds anchors, and prints them."""
-    from facezoo.engine.anchors import find_anchors
+    from facezoo.datatools.anchors import find_anchors
 
     roots, overrides = split_overrides(arguments.words)
     if len(roots) > 1:

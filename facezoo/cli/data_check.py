@@ -12,10 +12,10 @@ from rich.text import Text
 
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb
-from facezoo.engine.terminal import terminal
+from facezoo.terminal import terminal
 
 if TYPE_CHECKING:
-    from facezoo.data.inspection import Inspection
+    from facezoo.datatools.inspection import Inspection
 
 SHOWN = 5
 """The findings of a kind that are printed; the json has all."""
@@ -51,8 +51,8 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Checks, prints, and writes what was asked for."""
-    from facezoo.data.inspection import inspect, open_annotation_files, write_repaired
-    from facezoo.data.inspection.repair import copies_of
+    from facezoo.datatools.inspection import inspect, open_annotation_files, write_repaired
+    from facezoo.datatools.inspection.repair import copies_of
 
     files = open_annotation_files(arguments.root, arguments.split)
     if arguments.fix is not None:
@@ -84,7 +84,7 @@ def _watched(images: Iterable[Any], total: int) -> Iterable[Any]:
 
 
 def _print(inspections: Sequence[Inspection]) -> None:
-    from facezoo.data.inspection import KINDS
+    from facezoo.datatools.inspection import KINDS
 
     console = stdout()
     for one in inspections:
@@ -109,7 +109,7 @@ def _print(inspections: Sequence[Inspection]) -> None:
 
 
 def _table(inspections: Sequence[Inspection]) -> Table:
-    from facezoo.data.inspection import KINDS
+    from facezoo.datatools.inspection import KINDS
 
     table = Table()
     table.add_column("found", no_wrap=True)

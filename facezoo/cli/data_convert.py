@@ -55,7 +55,7 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Converts, and prints what is there now and what is lost."""
-    from facezoo.data.formats.conversion import convert
+    from facezoo.datatools.formats.conversion import convert
 
     done = convert(
         arguments.source,

@@ -34,7 +34,7 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Downloads the data set."""
-    from facezoo.data.download import download_widerface
+    from facezoo.datatools.download import download_widerface
 
     download_widerface(arguments.root)
     stdout().print(f"WIDER FACE is in {arguments.root}; train with data.root={arguments.root}")

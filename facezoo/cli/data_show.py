@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     sources, overrides = split_overrides(arguments.words)
     if len(sources) != 1:
         raise ConfigError(f"Name one data root or config to show; the words name {len(sources)}.")
-    from facezoo.engine.sample_pictures import open_shown, write_samples
+    from facezoo.datatools.sample_pictures import open_shown, write_samples
 
     shown = open_shown(sources[0], arguments.split, overrides)
     overview, *pictures = write_samples(shown, arguments.out, arguments.number, arguments.seed)

@@ -51,7 +51,7 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Divides the images and writes the lists."""
-    from facezoo.data.split import parse_parts, split_images
+    from facezoo.datatools.split import parse_parts, split_images
 
     lists = split_images(
         arguments.root,

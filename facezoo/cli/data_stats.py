@@ -50,8 +50,8 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and writes what was asked for."""
-    from facezoo.data.inspection import open_annotation_files
-    from facezoo.data.statistics import OFFICIAL_COUNTS, statistics
+    from facezoo.datatools.inspection import open_annotation_files
+    from facezoo.datatools.statistics import OFFICIAL_COUNTS, statistics
 
     files = open_annotation_files(arguments.root, arguments.split)
     counted = {file.title: statistics(file) for file in files}
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         write_json(arguments.json, counted)
     if arguments.picture is not None:
-        from facezoo.engine.statistics_plot import plot_statistics
+        from facezoo.datatools.statistics_plot import plot_statistics
 
         plot_statistics(counted, arguments.picture)
         console.print(f"The picture is {arguments.picture}.")

@@ -15,8 +15,8 @@ from facezoo.cli.parsing import (
     add_verb,
     names_a_model,
 )
-from facezoo.engine.terminal import terminal
 from facezoo.errors import ConfigError, DataError
+from facezoo.terminal import terminal
 from facezoo.zoo.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:

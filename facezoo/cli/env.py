@@ -25,7 +25,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints one line per version or device."""
-    from facezoo.engine.environment import environment
+    from facezoo.environment import environment
 
     found = environment()
     width = max(map(len, found))

@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     if len(models) != 1:
         raise ConfigError(f"Name one model to evaluate; the words name {len(models)}.")
     names = None if arguments.list is None else read_names(arguments.list)
-    from facezoo.engine.evaluate import Report, evaluate
+    from facezoo.evaluation.evaluate import Report, evaluate
 
     results = evaluate(
         models[0],

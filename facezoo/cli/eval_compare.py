@@ -15,8 +15,8 @@ from facezoo.cli.parsing import add_verb
 from facezoo.cli.predicted import add_set_options, read_set
 
 if TYPE_CHECKING:
-    from facezoo.evaluation.bootstrap import Difference
-    from facezoo.evaluation.compare import Mistakes
+    from facezoo.metrics.bootstrap import Difference
+    from facezoo.metrics.compare import Mistakes
 
 NAME = "eval-compare"
 EVENTS = "slices/event/"
@@ -50,8 +50,8 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compares and prints; imports no torch."""
-    from facezoo.evaluation.compare import compare_predictions
-    from facezoo.evaluation.comparison_files import flat, write_comparison
+    from facezoo.metrics.compare import compare_predictions
+    from facezoo.metrics.comparison_files import flat, write_comparison
 
     comparison = compare_predictions(arguments.a, arguments.b, **read_set(arguments))
     console = stdout()

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             "--slices and --data go together: the annotation in --data says how blurred, occluded "
             "... each face is; give both or neither."
         )
-    from facezoo.evaluation.report import evaluate_predictions
+    from facezoo.metrics.evaluate_predictions import evaluate_predictions
 
     metrics = evaluate_predictions(arguments.directory, **read_set(arguments))
     print_metrics(f"predictions in {arguments.directory}", metrics)

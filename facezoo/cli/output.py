@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from facezoo.engine.terminal import show_number
+from facezoo.terminal import show_number
 
 
 def stdout() -> Console:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from facezoo.errors import DataError
-from facezoo.inference.limits import BATCH_SIZE
+from facezoo.inference.batch_limit import BATCH_SIZE
 
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 

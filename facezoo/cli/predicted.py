@@ -47,8 +47,8 @@ def read_set(arguments: argparse.Namespace) -> dict[str, Any]:
     truth, data, annotated = arguments.truth, arguments.data, None
     names = None if arguments.list is None else read_names(arguments.list)
     if data is not None:
-        from facezoo.data.datasets.widerface import read_widerface_truth
-        from facezoo.evaluation.official_truth import find_official_truth
+        from facezoo.data.datasets.wider_face import read_widerface_truth
+        from facezoo.metrics.official_truth import find_official_truth
 
         annotated = read_widerface_truth(data)
         if truth is None:

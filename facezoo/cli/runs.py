@@ -12,10 +12,10 @@ from rich.text import Text
 
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb
-from facezoo.engine.terminal import show_number
+from facezoo.terminal import show_number
 
 if TYPE_CHECKING:
-    from facezoo.engine.runs import Run
+    from facezoo.runs.listing import Run
 
 NAME = "runs"
 COMPARE = "compare"
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_list(folder: Path, json_file: Path | None) -> int:
     """Prints a table of the runs below a folder."""
-    from facezoo.engine.runs import find_runs
+    from facezoo.runs.listing import find_runs
 
     runs = find_runs(folder)
     if runs:
@@ -85,8 +85,8 @@ def run_list(folder: Path, json_file: Path | None) -> int:
 
 def run_compare(folders: Sequence[Path], out: Path | None) -> int:
     """Prints what differs between runs, and draws their curves."""
-    from facezoo.engine.runs import open_runs, settings_that_differ, validation_metrics
-    from facezoo.engine.runs_plot import plot_runs
+    from facezoo.runs.listing import open_runs, settings_that_differ, validation_metrics
+    from facezoo.runs.runs_plot import plot_runs
 
     runs = open_runs(folders)
     console = stdout()

@@ -20,7 +20,7 @@ from facezoo.cli.parsing import (
 from facezoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from facezoo.engine.run import TrainResult
+    from facezoo.runs.run import TrainResult
 
 NAME = "train"
 WIDEST = 1000
@@ -133,7 +133,7 @@ def _train(
     resume: str | bool | None,
     arguments: argparse.Namespace,
 ) -> int:
-    from facezoo.engine.run import train, train_many
+    from facezoo.runs.run import train, train_many
 
     options = {
         "overrides": overrides,
@@ -170,8 +170,8 @@ def _print_metrics(result: TrainResult) -> None:
 
 
 def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
-    from facezoo.engine.comparison import compare_models
-    from facezoo.engine.comparison_report import comparison_table, remarks, write_comparison
+    from facezoo.runs.comparison import compare_models
+    from facezoo.runs.comparison_report import comparison_table, remarks, write_comparison
 
     comparison = compare_models(results)
     console, table = stdout(), comparison_table(comparison)
@@ -187,8 +187,8 @@ def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
 
 
 def _replay(sources: Sequence[str], overrides: Sequence[str], arguments: argparse.Namespace) -> int:
-    from facezoo.engine.replay import replay
-    from facezoo.engine.replay_report import print_replay
+    from facezoo.runs.replay import replay
+    from facezoo.runs.replay_report import print_replay
 
     given = [
         f"--{name.replace('_', '-')}"
@@ -205,7 +205,7 @@ def _replay(sources: Sequence[str], overrides: Sequence[str], arguments: argpars
 
 
 def _print(sources: Sequence[str], overrides: Sequence[str], allow_imports: bool) -> int:
-    from facezoo.engine.run_config import open_config
+    from facezoo.runs.run_config import open_config
 
     for config in [open_config(source, overrides, allow_imports) for source in sources]:
         stdout().print(config.to_yaml(origins=True).rstrip())
@@ -213,7 +213,7 @@ def _print(sources: Sequence[str], overrides: Sequence[str], allow_imports: bool
 
 
 def _check(sources: Sequence[str], overrides: Sequence[str], allow_imports: bool) -> int:
-    from facezoo.engine.run_check import check_run
+    from facezoo.runs.run_check import check_run
 
     problems = [one for source in sources for one in check_run(source, overrides, allow_imports)]
     if problems:

@@ -135,7 +135,7 @@ def _flat(one: ZooEntry) -> dict[str, Any]:
 
 def run_show(arguments: argparse.Namespace) -> int:
     """Prints one model's size, the card of its weights, and its config."""
-    from facezoo.config import load_config
+    from facezoo.config.config import load_config
     from facezoo.zoo.catalogue import entry
 
     one = entry(arguments.name)

@@ -1,143 +1,59 @@
-"""Scores predictions that are files already; quick to import."""
+"""Writes what an evaluation found into a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from facezoo.data.datasets.face_dataset import FaceDataset
+from facezoo.data.images import write_image
+from facezoo.evaluation.evaluated_set import describe_set
+from facezoo.evaluation.report_page import write_page
+from facezoo.evaluation.validation import Judgement, mistake_pages, predictions_page
+from facezoo.metrics.pr_curves import pr_curves
+from facezoo.metrics.predictions import write_coco_predictions, write_widerface_predictions
 
-from facezoo.errors import DataError
-from facezoo.evaluation.base import Evaluator
-from facezoo.evaluation.calibration import Calibration
-from facezoo.evaluation.duplicates import Duplicates
-from facezoo.evaluation.landmark_error import LandmarkError
-from facezoo.evaluation.official_truth import LAYOUT, find_official_truth
-from facezoo.evaluation.predictions import read_widerface_predictions
-from facezoo.evaluation.slices import Slices
-from facezoo.evaluation.widerface import WiderFaceAP
-from facezoo.structures import Faces, Truth
-
-ANNOTATION = "the annotation with the attributes"
-"""What messages call it; it is read elsewhere."""
+JPEG_QUALITY = 90
 
 
-def evaluate_predictions(
-    directory: Path,
-    *,
-    truth: Path | None = None,
-    names: Sequence[str] | None = None,
-    annotated: Mapping[str, Truth] | None = None,
-) -> dict[str, Any]:
-    """Scores a folder of predictions by the official rule of WIDER FACE.
-
-    Args:
-        directory: holds ``<event>/<image>.txt``; an image without a file has no predictions.
-        truth: folder of the official ``.mat`` files; by default ``eval_tools/ground_truth`` in or
-            beside ``directory``, in the working directory, or in ``data/widerface`` there.
-        names: ids of the images to evaluate as a set of its own; by default all of ``annotated``,
-            else of the truth.
-        annotated: the faces with their attributes by image id, such as
-            ``facezoo.data.datasets.widerface.read_widerface_truth`` gives; with them the numbers
-            of ``slice_evaluators`` are added.
-
-    Returns:
-        ``widerface/easy``, ``widerface/medium`` and ``widerface/hard``, and with them ``images``,
-        ``missing_predictions`` (images without a file) and ``truth`` (the folder taken).
-
-    Raises:
-        DataError: the predictions, the truth or a name is missing or malformed, or no image of
-            the set has predictions.
-    """
-    directory = Path(directory)
-    check_folder(directory)
-    folder = find_truth(directory) if truth is None else Path(truth)
-    evaluator = WiderFaceAP(truth=folder)
-    boxes = evaluator.official.boxes
-    image_ids = list(dict.fromkeys(names or annotated or boxes))
-    check_known(image_ids, boxes, folder, is_listed=bool(names))
-    predictions = read_predictions(directory, image_ids)
-    whole = {
-        image_id: Truth(boxes[image_id], np.zeros(len(boxes[image_id]), dtype=np.bool_))
-        for image_id in image_ids
-    }
-    metrics = evaluator(predictions, whole).metrics
-    if annotated is not None:
-        check_known(image_ids, annotated, ANNOTATION, is_listed=bool(names))
-        part = {image_id: annotated[image_id] for image_id in image_ids}
-        for one in slice_evaluators():
-            metrics |= one(predictions, part).metrics
-    return {
-        **metrics,
-        "images": len(image_ids),
-        "missing_predictions": len(image_ids) - len(predictions),
-        "truth": str(folder),
-    }
-
-
-def slice_evaluators() -> list[Evaluator]:
-    """Returns what ``--slices`` adds to an evaluation."""
-    return [Slices(), LandmarkError(), Calibration(), Duplicates()]
-
-
-def check_folder(directory: Path) -> None:
-    """Raises DataError unless a folder of predictions is there."""
-    if not directory.is_dir():
-        raise DataError(f"There is no folder of predictions {directory}; give an existing one.")
-
-
-def check_known(
-    image_ids: Sequence[str], known: Collection[str], source: Path | str, *, is_listed: bool
+def write_report(
+    out: Path, dataset: FaceDataset, judgement: Judgement, described: Mapping[str, Any]
 ) -> None:
-    """Raises DataError unless a truth, read from ``source``, has all images of the set.
+    """Writes numbers, predictions, curves and pictures.
+
+        metrics.json        the numbers and what fixes them (protocol, thresholds ...)
+        predictions/        a text file per photograph, as the WIDER FACE tool reads them
+        predictions.json    the same as a list of COCO results
+        pr_curves.png, .csv precision over recall
+        predictions.jpg     the first photographs with the faces found
+        worst_misses.jpg, worst_false_alarms.jpg   at the threshold of the best F1
+        report.html         numbers, curves and the worst mistakes as one page
 
     Args:
-        image_ids: of the set.
-        known: those of the truth.
-        source: what the truth was read from, for the message.
-        is_listed: whether the user listed the images; else they are all of the other truth.
+        out: a folder, made where it is missing.
+        dataset: the photographs.
+        judgement: what ``judge`` gave for them.
+        described: what else the numbers depend on than the photographs and their faces, or these
+            too; kept beside them.
     """
-    unknown = [image_id for image_id in image_ids if image_id not in known]
-    if unknown:
-        advice = (
-            "names are like <event>/<image>.jpg"
-            if is_listed
-            else "list the images that both have with --list"
-        )
-        raise DataError(
-            f"{'The list' if is_listed else 'The truth'} names {unknown[0]!r}, which {source} does "
-            f"not have ({len(unknown)} of {len(image_ids)} names are unknown); {advice}."
-        )
-
-
-def read_predictions(directory: Path, image_ids: Sequence[str]) -> dict[str, Faces]:
-    """Reads the predictions for some images; see ``read_widerface_predictions``.
-
-    Raises:
-        DataError: a file is malformed, or none of the images has one.
-    """
-    predictions = read_widerface_predictions(directory, image_ids)
-    if image_ids and not predictions:
-        raise DataError(
-            f"{directory} has a file <event>/<image>.txt for none of {len(image_ids)} images, such "
-            f"as {Path(image_ids[0]).with_suffix('.txt')}; give the folder that holds the events."
-        )
-    return predictions
-
-
-def find_truth(directory: Path) -> Path:
-    """Returns the folder of the official files near a folder of predictions.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = find_official_truth(
-        directory, directory.absolute().parent, Path(), Path("data", "widerface")
+    described = {
+        **describe_set(dataset, judgement.truth, judgement.official_truth),
+        **described,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_text(
+        json.dumps({**judgement.metrics, **described}, indent=2) + "\n", encoding="utf-8"
     )
-    if found is None:
-        raise DataError(
-            f"The official .mat files are neither in nor beside {directory} as {LAYOUT}; give "
-            "their folder with --truth."
-        )
-    return found
+    write_coco_predictions(out / "predictions.json", judgement.predictions)
+    pr_curves(judgement.curves, out / "pr_curves.png", out / "pr_curves.csv")
+    pages = {
+        "predictions": predictions_page(dataset, judgement),
+        **mistake_pages(dataset, judgement),
+    }
+    for name, picture in pages.items():
+        write_image(out / f"{name}.jpg", picture, JPEG_QUALITY)
+    write_page(out / "report.html", dataset, judgement, described, out / "pr_curves.png")
+    # Last, as it refuses some names; predictions.json takes them all.
+    write_widerface_predictions(out / "predictions", judgement.predictions)

@@ -20,15 +20,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from facezoo.config import Config
+from facezoo.config.config import Config
 from facezoo.data.images import read_image
 from facezoo.errors import ConfigError, DataError
+from facezoo.inference.batch_limit import BATCH_SIZE, MAX_PIXELS
 from facezoo.inference.device import choose_device
-from facezoo.inference.limits import BATCH_SIZE, MAX_PIXELS
 from facezoo.inference.loading import load_model
 from facezoo.inference.protocols import Protocol, configured_protocol, parse_protocol
 from facezoo.inference.voting import unmirrored, vote
-from facezoo.models.detector import FaceDetector
+from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Faces
 from facezoo.zoo.catalogue import DEFAULT_MODEL
 

@@ -12,10 +12,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from facezoo.builder import build_model
-from facezoo.config import Config, find_config, load_config, zoo_folder
+from facezoo.config.config import Config, find_config, load_config, zoo_folder
 from facezoo.errors import CheckpointError, ConfigError
-from facezoo.models.detector import FaceDetector
+from facezoo.factory import build_model
+from facezoo.models.face_detector import FaceDetector
 from facezoo.zoo.catalogue import default_weights, names
 from facezoo.zoo.safe_load import load_tensors, load_weights
 from facezoo.zoo.weights_file import WEIGHTS, find_weights

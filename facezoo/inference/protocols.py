@@ -35,8 +35,8 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
-from facezoo.config import Config
-from facezoo.config_schema import located
+from facezoo.config.config import Config
+from facezoo.config.sections import located
 from facezoo.errors import ConfigError
 
 Rule = Literal["original", "long", "short", "fixed", "views"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facezoo.config import load_config, zoo_folder
+from facezoo.config.config import load_config, zoo_folder
 
 DEFAULT_MODEL = "retinaface_mnet025"
 """The model that is used where none is named; its weights come with facezoo."""
@@ -51,7 +51,7 @@ def entry(name: str) -> ZooEntry:
     Raises:
         ConfigError: there is no such model.
     """
-    from facezoo.builder import build_model
+    from facezoo.factory import build_model
     from facezoo.zoo.model_size import model_size
 
     pretrained = load_config(name).get("model.backbone.pretrained")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from facezoo.models.detector import FaceDetector
+from facezoo.models.face_detector import FaceDetector
 
 
 def count_macs(model: FaceDetector, side: int = 640) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facezoo.models.detector import FaceDetector
+from facezoo.models.face_detector import FaceDetector
 from facezoo.zoo.macs import count_macs
 
 

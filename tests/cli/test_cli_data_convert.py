@@ -10,7 +10,7 @@ import pytest
 
 from facezoo.cli import main
 from facezoo.cli.data_convert import FORMATS
-from facezoo.data.formats import conversion
+from facezoo.datatools.formats import conversion
 
 LABELS = "# a/1.png\n1 2 3 4 {} 0.5\n# b/2.png\n5 6 7 8 {} 0.5\n".format(
     " ".join(["5 6 0"] * 5), " ".join(["-1"] * 15)

@@ -11,9 +11,9 @@ import yaml
 from facezoo.cli import main
 from facezoo.data.datasets import SyntheticFaces
 from facezoo.data.images import read_image
-from facezoo.data.loader import train_stream
+from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms import Flip
-from facezoo.engine.sample_pictures import IGNORED_COLOUR, ShownData, draw_sample, write_samples
+from facezoo.datatools.sample_pictures import IGNORED_COLOUR, ShownData, draw_sample, write_samples
 from facezoo.inference.drawing import BOX_COLOUR, LANDMARK_COLOURS
 from facezoo.structures import Sample
 

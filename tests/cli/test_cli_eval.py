@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from facezoo.builder import build_model
 from facezoo.cli import main
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.engine.evaluate import Report, evaluate
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.errors import ConfigError, DataError
-from facezoo.evaluation import OperatingPoint
-from facezoo.evaluation.base import NO_FACES
-from facezoo.models.detector import FaceDetector
+from facezoo.evaluation.evaluate import Report, evaluate
+from facezoo.factory import build_model
+from facezoo.metrics.evaluator import NO_FACES
+from facezoo.metrics.evaluators import OperatingPoint
+from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Faces
 from facezoo.zoo.safe_load import save_tensors
 
@@ -32,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
         seen.append((model, options))
         return dict(RESULTS)
 
-    monkeypatch.setattr("facezoo.engine.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("facezoo.evaluation.evaluate.evaluate", evaluate)
     return seen
 
 
@@ -95,8 +95,8 @@ def test_a_set_that_cannot_be_judged_is_refused_before_the_work(
         def check(self, image_ids: Collection[str]) -> None:
             raise DataError(f"{len(image_ids)} images are unknown.")
 
-    monkeypatch.setattr("facezoo.engine.evaluate._evaluators", lambda *_: [Strict()])
-    monkeypatch.setattr("facezoo.engine.evaluate.judge", lambda *_, **__: pytest.fail("judged"))
+    monkeypatch.setattr("facezoo.evaluation.evaluate._evaluators", lambda *_: [Strict()])
+    monkeypatch.setattr("facezoo.evaluation.evaluate.judge", lambda *_, **__: pytest.fail("judged"))
     with pytest.raises(DataError, match="3 images are unknown"):
         evaluate(build_model("tiny_test"), data=small_set())
 
@@ -160,7 +160,9 @@ def test_eval_predictions_hands_over(
         seen.update(directory=directory, **options)
         return {"widerface/hard": 0.25}
 
-    monkeypatch.setattr("facezoo.evaluation.report.evaluate_predictions", evaluate_predictions)
+    monkeypatch.setattr(
+        "facezoo.metrics.evaluate_predictions.evaluate_predictions", evaluate_predictions
+    )
     out = tmp_path / "m.json"
     assert main(["eval-predictions", "p", "--truth", "t", "--json", str(out)]) == 0
     assert seen.pop("annotated") is None
@@ -173,7 +175,7 @@ def test_eval_predictions_hands_over(
 def test_eval_predictions_imports_no_torch(tmp_path: Path) -> None:
     script = (
         "import sys; from facezoo.cli import main; main(['eval-predictions', 'none']); "
-        "import facezoo.evaluation.report; print('torch' in sys.modules)"
+        "import facezoo.metrics.evaluate_predictions; print('torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from facezoo.cli import main
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.engine.evaluate import Report, evaluate
-from facezoo.evaluation.predictions import write_widerface_predictions
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
+from facezoo.evaluation.evaluate import Report, evaluate
+from facezoo.metrics.predictions import write_widerface_predictions
 from facezoo.structures import Faces
 
 SIDE = 30
@@ -106,14 +106,16 @@ def test_slices_of_predictions_reach_the_function(
         seen.update(options)
         return {"slices/blur/heavy/recall": 0.5}
 
-    monkeypatch.setattr("facezoo.evaluation.report.evaluate_predictions", evaluate_predictions)
+    monkeypatch.setattr(
+        "facezoo.metrics.evaluate_predictions.evaluate_predictions", evaluate_predictions
+    )
     assert main(["eval-predictions", "p", "--slices", "--data", str(folder)]) == 0
     annotated = seen["annotated"]["1--Event/1.jpg"]
     assert annotated.attributes[:, 0].tolist() == [0, 2, 0, 2] and len(seen["annotated"]) == IMAGES
 
 
 def test_eval_adds_slices() -> None:
-    from facezoo.builder import build_model
+    from facezoo.factory import build_model
 
     dataset = SyntheticFaces(num_images=3, image_size=64, face_sizes=(16, 32))
     model = build_model("tiny_test")

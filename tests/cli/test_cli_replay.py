@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from facezoo.builder import build_dataset, build_model
 from facezoo.cli import main
-from facezoo.config import load_config
-from facezoo.data.loader import train_stream
-from facezoo.engine.replay_file import save_replay
+from facezoo.config.config import load_config
+from facezoo.data.loading.loader import train_stream
+from facezoo.factory import build_dataset, build_model
+from facezoo.training.replay_file import save_replay
 
 SMALL = [
     "train.max_steps=5",

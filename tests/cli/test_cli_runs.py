@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facezoo.cli import main
-from facezoo.engine.run import train
+from facezoo.runs.run import train
 
 
 @pytest.fixture(autouse=True)

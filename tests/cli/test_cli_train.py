@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from facezoo.cli import main
-from facezoo.engine.comparison import ComparedModel, Comparison
-from facezoo.engine.run import TrainResult
+from facezoo.runs.comparison import ComparedModel, Comparison
+from facezoo.runs.run import TrainResult
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
     def train_many(configs: Any, **options: Any) -> list[TrainResult]:
         return [train(config, **options) for config in configs]
 
-    monkeypatch.setattr("facezoo.engine.run.train", train)
-    monkeypatch.setattr("facezoo.engine.run.train_many", train_many)
+    monkeypatch.setattr("facezoo.runs.run.train", train)
+    monkeypatch.setattr("facezoo.runs.run.train_many", train_many)
     return seen
 
 
@@ -63,7 +63,7 @@ def compared(results: list[TrainResult]) -> Comparison:
 def test_several_configs_end_in_one_table(
     calls: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("facezoo.engine.comparison.compare_models", compared)
+    monkeypatch.setattr("facezoo.runs.comparison.compare_models", compared)
     several = ["train", "tiny_test", "retinaface_mnet025", "train.seed=7"]
     assert main([*several, "--out", str(tmp_path)]) == 0
     assert [config for config, _ in calls] == ["tiny_test", "retinaface_mnet025"]
@@ -87,8 +87,8 @@ def test_a_model_that_failed_is_a_row_and_exit_code_1(
             TrainResult(second, Path("runs/y"), {}, failure="The loss is not finite."),
         ]
 
-    monkeypatch.setattr("facezoo.engine.run.train_many", train_many)
-    monkeypatch.setattr("facezoo.engine.comparison.compare_models", compared)
+    monkeypatch.setattr("facezoo.runs.run.train_many", train_many)
+    monkeypatch.setattr("facezoo.runs.comparison.compare_models", compared)
     assert main(["train", "tiny_test", "retinaface_mnet025"]) == 1
     printed = capsys.readouterr().out
     assert "retinaface_mnet025 failed: The loss is not finite." in printed

@@ -92,7 +92,7 @@ def test_errors_of_a_verb(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr("facezoo.engine.environment.environment", lambda: _raise(error))
+    monkeypatch.setattr("facezoo.environment.environment", lambda: _raise(error))
     assert main(["env"]) == code
     assert sentence in capsys.readouterr().err
 
@@ -101,15 +101,13 @@ def test_errors_of_a_verb(
 def test_debug_shows_the_traceback_of_an_error(
     argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(
-        "facezoo.engine.environment.environment", lambda: _raise(ConfigError("wrong."))
-    )
+    monkeypatch.setattr("facezoo.environment.environment", lambda: _raise(ConfigError("wrong.")))
     assert main(argv) == 2
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_defect_is_not_taken_for_a_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facezoo.engine.environment.environment", lambda: _raise(KeyError("x")))
+    monkeypatch.setattr("facezoo.environment.environment", lambda: _raise(KeyError("x")))
     with pytest.raises(KeyError):
         main(["env"])
 

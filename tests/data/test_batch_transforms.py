@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from facezoo.builder import build_batch_transforms, build_dataset, check_config
-from facezoo.config import load_config
-from facezoo.data.batch_augmentation import BatchAugmentation
-from facezoo.data.collate import collate
-from facezoo.data.loader import train_stream
-from facezoo.data.prefetch import prefetched
-from facezoo.data.sampler import Share, TrainPlan
+from facezoo.config.config import load_config
+from facezoo.data.loading.batch_augmentation import BatchAugmentation
+from facezoo.data.loading.collate import collate
+from facezoo.data.loading.loader import train_stream
+from facezoo.data.loading.prefetch import prefetched
+from facezoo.data.loading.sampler import Share, TrainPlan
 from facezoo.data.transforms import (
     BatchColorJitter,
     BatchFlip,
@@ -26,6 +25,7 @@ from facezoo.data.transforms import (
 )
 from facezoo.data.transforms.colour_matrix import GREY_WEIGHTS, ColourRanges
 from facezoo.errors import ConfigError
+from facezoo.factory import build_batch_transforms, build_dataset, check_config
 from facezoo.structures import Batch, Sample
 
 ALL = (

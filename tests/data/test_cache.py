@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from facezoo.data import cache as cache_module
-from facezoo.data.cache import FILE_NAME, MEMORY, ImageCache
-from facezoo.data.datasets.annotations import AnnotatedImages, Annotations
+from facezoo.data.datasets.annotated_images import AnnotatedImages, Annotations
 from facezoo.data.datasets.concat import Concat
 from facezoo.data.datasets.subset import Subset
 from facezoo.data.images import read_image, write_image
-from facezoo.data.loader import train_stream, val_batches
-from facezoo.data.reading import PLAIN_READING, Reading, open_reading
+from facezoo.data.loading import cache as cache_module
+from facezoo.data.loading.cache import FILE_NAME, MEMORY, ImageCache
+from facezoo.data.loading.loader import train_stream, val_batches
+from facezoo.data.loading.reading import PLAIN_READING, Reading, open_reading
 from facezoo.data.transforms import (
     HSV,
     Albumentations,

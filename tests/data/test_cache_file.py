@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facezoo.config import load_config
-from facezoo.data import cache as cache_module
-from facezoo.data.cache import FILE_NAME, MEMORY, ImageCache
+from facezoo.config.config import load_config
 from facezoo.data.images import read_image, write_image
-from facezoo.data.shared_file import SharedFile
+from facezoo.data.loading import cache as cache_module
+from facezoo.data.loading.cache import FILE_NAME, MEMORY, ImageCache
+from facezoo.data.loading.shared_file import SharedFile
 from facezoo.errors import ConfigError, DataError
 
 COUNT, SIZE_HW = 5, (40, 64)

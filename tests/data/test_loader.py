@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from facezoo.data.collate import MIN_FACES, collate, padded_faces
-from facezoo.data.datasets.base import FaceDataset
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.loader import train_stream, val_batches, worker_failure
-from facezoo.data.sampler import TrainPlan, epoch_order, sample_generator
+from facezoo.data.datasets.face_dataset import FaceDataset
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
+from facezoo.data.loading.collate import MIN_FACES, collate, padded_faces
+from facezoo.data.loading.loader import train_stream, val_batches, worker_failure
+from facezoo.data.loading.sampler import TrainPlan, epoch_order, sample_generator
 from facezoo.data.transforms import Albumentations, Flip, Letterbox, SquareCrop, Transform
 from facezoo.errors import ConfigError, DataError
 from facezoo.structures import Batch, Sample, Truth

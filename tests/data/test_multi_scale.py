@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from facezoo.config import load_config
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.loader import train_stream
-from facezoo.data.sampler import SidePlan, sample_generator
+from facezoo.config.config import load_config
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
+from facezoo.data.loading.loader import train_stream
+from facezoo.data.loading.sampler import SidePlan, sample_generator
 from facezoo.data.transforms import Flip, SquareCrop, Transform
 from facezoo.data.transforms.view import scaled_to_side
 from facezoo.errors import ConfigError

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from facezoo.builder import build, build_batch_transforms
-from facezoo.config import load_config
-from facezoo.data.batch_augmentation import BatchAugmentation
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.loader import train_stream, val_batches
-from facezoo.data.sampler import Share, TrainPlan, ValPlan, epoch_order, sample_generator
-from facezoo.data.samples import SampleMaker
+from facezoo.config.config import load_config
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
+from facezoo.data.loading.batch_augmentation import BatchAugmentation
+from facezoo.data.loading.loader import train_stream, val_batches
+from facezoo.data.loading.sampler import Share, TrainPlan, ValPlan, epoch_order, sample_generator
+from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.transforms import (
     HSV,
     Flip,
@@ -30,6 +29,7 @@ from facezoo.data.transforms import (
     SquareCrop,
     Transform,
 )
+from facezoo.factory import build, build_batch_transforms
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Batch, Sample, Targets
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.loader import val_batches
-from facezoo.data.prefetch import ahead, prefetched
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
+from facezoo.data.loading.loader import val_batches
+from facezoo.data.loading.prefetch import ahead, prefetched
 from facezoo.errors import DataError
 from facezoo.structures import Batch, Targets
 

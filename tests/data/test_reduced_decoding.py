@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facezoo.data import images as images_module
-from facezoo.data.cache import MEMORY, ImageCache
-from facezoo.data.datasets.annotations import AnnotatedImages, Annotations
-from facezoo.data.datasets.base import FaceDataset, ReadImage
-from facezoo.data.datasets.coco import CocoFaces
+from facezoo.data.datasets.annotated_images import AnnotatedImages, Annotations
+from facezoo.data.datasets.coco_faces import CocoFaces
 from facezoo.data.datasets.concat import Concat
+from facezoo.data.datasets.face_dataset import FaceDataset, ReadImage
 from facezoo.data.datasets.subset import Subset
-from facezoo.data.datasets.synthetic import SyntheticFaces
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.image_headers import ORIENTATION
 from facezoo.data.images import jpeg_size_hw, read_image, write_image
-from facezoo.data.loader import train_stream, val_batches
-from facezoo.data.reading import PLAIN_READING, Reading, is_outline
-from facezoo.data.sampler import TrainPlan
-from facezoo.data.samples import SampleMaker
+from facezoo.data.loading.cache import MEMORY, ImageCache
+from facezoo.data.loading.loader import train_stream, val_batches
+from facezoo.data.loading.reading import PLAIN_READING, Reading, is_outline
+from facezoo.data.loading.sampler import TrainPlan
+from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.transforms import Flip, Letterbox, Mosaic, SquareCrop, Transform
 from facezoo.errors import DataError
 from facezoo.structures import Sample

@@ -8,9 +8,9 @@ import pickle
 import pytest
 import torch
 
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.loader import train_stream, val_batches
-from facezoo.data.sampler import Share, TrainPlan, ValPlan
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
+from facezoo.data.loading.loader import train_stream, val_batches
+from facezoo.data.loading.sampler import Share, TrainPlan, ValPlan
 from facezoo.data.transforms import Flip, SquareCrop
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch, Targets

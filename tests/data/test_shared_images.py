@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from facezoo.data import shared_images
-from facezoo.data.collate import collate
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.loader import train_stream
-from facezoo.data.shared_images import SLOTS, Parcel, SharedImages, packed
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
+from facezoo.data.loading import shared_images
+from facezoo.data.loading.collate import collate
+from facezoo.data.loading.loader import train_stream
+from facezoo.data.loading.shared_images import SLOTS, Parcel, SharedImages, packed
 from facezoo.data.transforms import Flip, SquareCrop
 from facezoo.errors import DataError
 from facezoo.structures import Batch, Sample

@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from facezoo.data.datasets.synthetic import SyntheticFaces
-from facezoo.data.scenes import person
-from facezoo.data.scenes.dice import Dice
-from facezoo.data.scenes.figures import COVER, FACE, Figure, paint
-from facezoo.data.scenes.head import Pose, landmark_points, on_head, sample_look
-from facezoo.data.scenes.scene import plan_scene
-from facezoo.data.scenes.things import DISTRACTORS, OCCLUDERS, draw_thing
+from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.errors import ConfigError
+from facezoo.synthetic import person
+from facezoo.synthetic.dice import Dice
+from facezoo.synthetic.figures import COVER, FACE, Figure, paint
+from facezoo.synthetic.look import Pose, landmark_points, on_head, sample_look
+from facezoo.synthetic.scene import plan_scene
+from facezoo.synthetic.things import DISTRACTORS, OCCLUDERS, draw_thing
 
 MAGENTA, BLACK = (255, 0, 255), (0, 0, 0)
 FULL_LIGHT = np.full((2, 2, 4), 255, np.uint8)

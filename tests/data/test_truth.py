@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from facezoo.data.datasets import Subset, SyntheticFaces
-from facezoo.data.datasets.annotations import Annotations
-from facezoo.data.datasets.widerface import WiderFace, read_widerface_truth
+from facezoo.data.datasets.annotated_images import Annotations
+from facezoo.data.datasets.wider_face import WiderFace, read_widerface_truth
 from facezoo.errors import DataError
 
 ROWS = """\

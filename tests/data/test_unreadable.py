@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from facezoo.config import load_config
-from facezoo.data.datasets.annotations import AnnotatedImages, Annotations
-from facezoo.data.datasets.base import FaceDataset
+from facezoo.config.config import load_config
+from facezoo.data.datasets.annotated_images import AnnotatedImages, Annotations
+from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.images import read_image
-from facezoo.data.loader import train_stream, val_batches
-from facezoo.data.reading import Reading
-from facezoo.data.sampler import Share, epoch_order
+from facezoo.data.loading.loader import train_stream, val_batches
+from facezoo.data.loading.reading import Reading
+from facezoo.data.loading.sampler import Share, epoch_order
 from facezoo.data.transforms import Flip, MixUp, Transform
-from facezoo.data.transforms.window import Window, WindowTransform
+from facezoo.data.transforms.window_transform import Window, WindowTransform
 from facezoo.errors import ConfigError, DataError
 from facezoo.structures import Batch, Sample, Truth
 
@@ -124,7 +124,7 @@ def test_ranks_and_resuming_take_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_each_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, workers: int) -> None:
-    with caplog.at_level(logging.WARNING, "facezoo.data.loader"):
+    with caplog.at_level(logging.WARNING, "facezoo.data.loading.loader"):
         take(photographs(tmp_path, [2, 6]), 12, workers=workers)
     assert sorted(caplog.messages) == [
         f"The image {tmp_path / name} is a JPEG that is broken off; fetch it again. The next image "

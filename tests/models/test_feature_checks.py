@@ -12,12 +12,12 @@ from facezoo.geometry.grid import AnchorGrid
 from facezoo.models import FaceDetector
 from facezoo.models.assigners import MaxIoU
 from facezoo.models.backbones import MobileNetV1, TimmBackbone
-from facezoo.models.backbones.base import Backbone
-from facezoo.models.heads.base import Head, HeadLosses
+from facezoo.models.backbones.backbone import Backbone
+from facezoo.models.heads.head import Head, HeadLosses
 from facezoo.models.heads.towers import Towers, levels_of, pointwise
 from facezoo.models.losses import BCE, SmoothL1
 from facezoo.models.necks import FPN
-from facezoo.models.necks.base import Neck
+from facezoo.models.necks.neck import Neck
 from facezoo.models.pixels import Pixels
 from facezoo.structures import RawOutputs
 

@@ -10,7 +10,7 @@ from facezoo.errors import ConfigError
 from facezoo.geometry.codec import BoxCodec, DistributionBoxCodec, LandmarkCodec, SSDBoxCodec
 from facezoo.geometry.grid import AnchorGrid
 from facezoo.models.assigners import MaxIoU
-from facezoo.models.heads.base import Head, HeadLosses
+from facezoo.models.heads.head import Head, HeadLosses
 from facezoo.models.heads.towers import Towers, levels_of, per_prior, pointwise, start_with_score
 from facezoo.models.losses import BCE, CIoULoss, SmoothL1
 from facezoo.structures import Targets

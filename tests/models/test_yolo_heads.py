@@ -9,7 +9,7 @@ import torch
 from facezoo.errors import ConfigError
 from facezoo.models.assigners import RatioRule, SimOTA, TaskAligned
 from facezoo.models.heads import Head, YOLOFreeHead, YOLOHead
-from facezoo.models.heads.yolo import evenly_spaced
+from facezoo.models.heads.yolo_head import evenly_spaced
 from facezoo.models.losses import (
     BCE,
     CIoULoss,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from facezoo.builder import build_model
-from facezoo.engine.update import mark_faces_dynamic
+from facezoo.factory import build_model
 from facezoo.structures import Targets
+from facezoo.training.update import mark_faces_dynamic
 from facezoo.zoo.model_size import model_size
 
 PUBLISHED = {  # millions of parameters, and 10^9 multiplications with addition at 640 x 480

@@ -7,7 +7,7 @@ from operator import index as as_index
 
 import numpy as np
 
-from facezoo.data.datasets.base import FaceDataset, ReadImage
+from facezoo.data.datasets.face_dataset import FaceDataset, ReadImage
 from facezoo.data.images import read_image
 from facezoo.errors import ConfigError, DataError
 from facezoo.registry import DATASETS

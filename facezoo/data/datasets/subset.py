@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operator import index as as_index
 
-from facezoo.data.datasets.base import FaceDataset, ReadImage
+from facezoo.data.datasets.face_dataset import FaceDataset, ReadImage
 from facezoo.data.images import read_image
 from facezoo.errors import DataError
 from facezoo.registry import DATASETS

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from facezoo.data.transforms.batch import BatchTransform, laid_out_as
+from facezoo.data.transforms.batch_transform import BatchTransform, laid_out_as
 from facezoo.data.transforms.checks import check_probability
 from facezoo.data.transforms.colour_matrix import GREY_WEIGHTS, ColourRanges
 from facezoo.errors import ConfigError

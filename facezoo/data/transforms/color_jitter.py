@@ -7,8 +7,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.colour_matrix import GREY_WEIGHTS, ColourRanges
+from facezoo.data.transforms.transform import Transform
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 

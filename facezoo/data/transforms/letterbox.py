@@ -7,7 +7,7 @@ import numpy as np
 
 from facezoo.data.transforms.checks import check_colour, check_size
 from facezoo.data.transforms.view import MEAN_COLOUR, rescaled
-from facezoo.data.transforms.window import Window, WindowTransform
+from facezoo.data.transforms.window_transform import Window, WindowTransform
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 

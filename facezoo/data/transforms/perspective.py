@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.transforms.base import Transform
 from facezoo.data.transforms.checks import check_colour, check_size
-from facezoo.data.transforms.limits import FaceLimits, Small
+from facezoo.data.transforms.face_limits import FaceLimits, Small
+from facezoo.data.transforms.transform import Transform
 from facezoo.data.transforms.view import MEAN_COLOUR, PROBES, compose, nearest_affine
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS

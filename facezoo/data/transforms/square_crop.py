@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.transforms.checks import check_colour, check_size
-from facezoo.data.transforms.limits import FaceLimits, Small
+from facezoo.data.transforms.face_limits import FaceLimits, Small
 from facezoo.data.transforms.view import MEAN_COLOUR, box_centres, rescaled
-from facezoo.data.transforms.window import Window, WindowTransform
+from facezoo.data.transforms.window_transform import Window, WindowTransform
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample

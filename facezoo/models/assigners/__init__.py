@@ -1,7 +1,7 @@
 """Assigners: which prior is to find which face."""
 
+from facezoo.models.assigners.assigner import Assigner, Assignment, take_faces
 from facezoo.models.assigners.atss import ATSS
-from facezoo.models.assigners.base import Assigner, Assignment, take_faces
 from facezoo.models.assigners.max_iou import MaxIoU
 from facezoo.models.assigners.ratio import RatioRule
 from facezoo.models.assigners.sim_ota import SimOTA

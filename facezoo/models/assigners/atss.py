@@ -8,7 +8,7 @@ from torch import Tensor
 from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import cxcywh_to_xyxy
 from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.base import Assigner, Owners, settle_claims
+from facezoo.models.assigners.assigner import Assigner, Owners, settle_claims
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.base import Assigner, Owners, settle_claims
+from facezoo.models.assigners.assigner import Assigner, Owners, settle_claims
 from facezoo.models.assigners.overlap import best_overlaps, r_of_iou
-from facezoo.models.losses.base import BACKGROUND, IGNORE
+from facezoo.models.losses.loss import BACKGROUND, IGNORE
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.base import Assigner, Owners, settle_claims
+from facezoo.models.assigners.assigner import Assigner, Owners, settle_claims
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 

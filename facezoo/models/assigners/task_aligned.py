@@ -8,8 +8,8 @@ from torch import Tensor
 from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.base import Owners, PredictionAssigner, settle_claims, take_faces
-from facezoo.models.assigners.search import (
+from facezoo.models.assigners.assigner import Owners, PredictionAssigner, settle_claims, take_faces
+from facezoo.models.assigners.best_priors import (
     best_priors,
     lies_inside,
     take_class,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.models.backbones.base import Backbone
+from facezoo.models.backbones.backbone import Backbone
 from facezoo.models.layers import conv_norm
 from facezoo.registry import BACKBONES
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.models.backbones.base import Backbone
+from facezoo.models.backbones.backbone import Backbone
 
 
 class StagedBackbone(Backbone):

@@ -1,8 +1,8 @@
 """Heads: from features to scores, boxes and landmarks, and to what they cost in training."""
 
-from facezoo.models.heads.base import Head
-from facezoo.models.heads.retinaface import RetinaFaceHead
-from facezoo.models.heads.yolo import YOLOHead
-from facezoo.models.heads.yolo_free import YOLOFreeHead
+from facezoo.models.heads.head import Head
+from facezoo.models.heads.retinaface_head import RetinaFaceHead
+from facezoo.models.heads.yolo_free_head import YOLOFreeHead
+from facezoo.models.heads.yolo_head import YOLOHead
 
 __all__ = ["Head", "RetinaFaceHead", "YOLOFreeHead", "YOLOHead"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from facezoo.models.losses.base import IGNORE, ClassLoss, class_targets
+from facezoo.models.losses.loss import IGNORE, ClassLoss, class_targets
 from facezoo.registry import LOSSES
 
 

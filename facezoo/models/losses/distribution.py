@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facezoo.models.losses.base import Loss
+from facezoo.models.losses.loss import Loss
 from facezoo.registry import LOSSES
 
 _BEFORE_LAST_BIN = 0.01

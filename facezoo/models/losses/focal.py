@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses.base import IGNORE, ClassLoss, class_targets
+from facezoo.models.losses.loss import IGNORE, ClassLoss, class_targets
 from facezoo.registry import LOSSES
 
 

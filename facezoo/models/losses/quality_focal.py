@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses.base import IGNORE, ClassLoss, class_targets
+from facezoo.models.losses.loss import IGNORE, ClassLoss, class_targets
 from facezoo.registry import LOSSES
 
 _SMALLEST_DISTANCE = 1e-12

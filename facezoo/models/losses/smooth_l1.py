@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses.base import RegressionLoss
+from facezoo.models.losses.loss import RegressionLoss
 from facezoo.registry import LOSSES
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses.base import RegressionLoss
+from facezoo.models.losses.loss import RegressionLoss
 from facezoo.registry import LOSSES
 
 

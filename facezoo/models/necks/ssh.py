@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
 from facezoo.models.layers import Activation, conv_norm
-from facezoo.models.necks.base import Neck
+from facezoo.models.necks.neck import Neck
 from facezoo.registry import NECKS
 
 

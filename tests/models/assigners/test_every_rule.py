@@ -11,10 +11,10 @@ from facezoo.models.assigners import (
     SimOTA,
     TaskAligned,
     overlap,
-    search,
     take_faces,
 )
-from facezoo.models.assigners.base import settle_claims
+from facezoo.models.assigners import best_priors as search
+from facezoo.models.assigners.assigner import settle_claims
 from facezoo.structures import Grid
 
 RULES = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.base import Assigner, Owners
+from facezoo.models.assigners.assigner import Assigner, Owners
 from facezoo.structures import Grid, Targets
 
 BATCH, PRIORS = 2, 64 * 2 + 16 * 2 + 4

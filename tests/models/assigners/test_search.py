@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facezoo.models.assigners import search
-from facezoo.models.assigners.search import best_priors, lies_inside, take_class, take_priors
+from facezoo.models.assigners import best_priors as search
+from facezoo.models.assigners.best_priors import best_priors, lies_inside, take_class, take_priors
 
 
 @settings(max_examples=60, deadline=None)

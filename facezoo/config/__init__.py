@@ -1,0 +1,1 @@
+"""Configs: YAML files merged into one tree, checked, and built into objects."""

@@ -1,0 +1,283 @@
+"""One part from one mapping, by the signature of its class.
+
+Children are built first and handed over finished. What a part leaves out is filled from the
+context, which is what is known from the parts already built: a neck's ``in_channels`` and
+``in_strides`` are the backbone's ``out_channels`` and ``out_strides``. A config never has to say
+so; where it does and disagrees, that is an error. Problems are collected, so that one run tells
+all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from facezoo.config.config import Config
+from facezoo.config.signatures import (
+    Signature,
+    buildable,
+    check_value,
+    did_you_mean,
+    holds_parts,
+    item_hint,
+    members,
+    missing,
+    show,
+    signature_of,
+)
+from facezoo.config.yaml_tree import join
+from facezoo.errors import ConfigError, FacezooError
+from facezoo.registry import Registry, registry_of
+
+_PUBLISHED = {
+    "out_channels": "in_channels",
+    "out_strides": "in_strides",
+    "num_landmarks": "num_landmarks",
+}
+"""Attributes of a part that was built, and the arguments that they fill in the parts after it."""
+
+
+class Unbuilt:
+    """Stands for a part with a problem, so that nothing that needs it is built or complained of."""
+
+    def __repr__(self) -> str:
+        return "a part with a problem"
+
+
+UNBUILT = Unbuilt()
+
+
+class Builder:
+    """Builds parts of one config and collects what is wrong.
+
+    Args:
+        config: where the mappings come from; None for a mapping of Python.
+        tolerant: go on after a part whose making failed for a reason outside of the config.
+
+    Attributes:
+        problems: one sentence each.
+        defaults: arguments by name for parts that leave them out, after the context; a config may
+            say otherwise.
+    """
+
+    def __init__(self, config: Config | None, tolerant: bool = False) -> None:
+        self.config = config
+        self.tolerant = tolerant
+        self.problems: list[str] = []
+        self.defaults: dict[str, Any] = {}
+        if config is not None:
+            config.import_plugins()
+
+    def finish(self, result: Any) -> Any:
+        """Returns the result, unless there were problems."""
+        if self.problems:
+            raise ConfigError(self.problems)
+        return result
+
+    def complain(self, path: str, sentence: str) -> None:
+        """Notes a problem at a dotted path, with file and line.
+
+        A sentence that begins with a path of its own, at or below ``path``, keeps it.
+        """
+        text = sentence.rstrip(".")
+        named = text.split(" ", 1)[0].rstrip(":")
+        if named == path or named.startswith(f"{path}."):
+            path = named
+        elif path:
+            text = f"{path}: {text}"
+        origin = self.config.origin(path) if self.config else ""
+        self.problems.append(f"{text} ({origin})" if origin else text)
+
+    def part(self, node: Any, registry: Registry, path: str, context: Mapping[str, Any]) -> Any:
+        """Builds a part from a mapping with ``type``."""
+        if not isinstance(node, Mapping) or not isinstance(node.get("type"), str):
+            self.complain(
+                path, f"takes a mapping with a 'type' out of {registry.name}, not {show(node)}"
+            )
+            return UNBUILT
+        try:
+            part, named = registry.find(node["type"])
+        except ConfigError as error:
+            self.complain(join(path, "type"), str(error))
+            return UNBUILT
+        given = {key: value for key, value in node.items() if key != "type"}
+        return self._make(part, node["type"], given, named, registry, path, context)
+
+    def _make(
+        self,
+        part: type,
+        label: str,
+        given: Mapping[str, Any],
+        named: Mapping[str, Any],
+        registry: Registry | None,
+        path: str,
+        context: Mapping[str, Any],
+    ) -> Any:
+        """Calls a class with what is given, what its name stands for, and what the context has."""
+        try:
+            signature = signature_of(part)
+        except ConfigError as error:
+            self.complain(path, str(error))
+            return UNBUILT
+        absent = missing(given, signature)
+        local = dict(context)
+        values: dict[str, Any] = dict(named)
+        for name, argument in signature.arguments.items():
+            if name in named:
+                continue
+            if name in given:
+                where = join(path, name)
+                values[name] = self._value(
+                    given[name], argument.hint, label, where, local, registry
+                )
+                self._compare(given[name], name, context, where)
+            elif name in local or name in self.defaults:
+                known = local[name] if name in local else self.defaults[name]
+                values[name] = self._checked(known, argument.hint, label, join(path, name))
+            elif argument.required:
+                values[name] = UNBUILT
+                if name in absent:
+                    self.complain(path, f"{label} needs {name!r}; its arguments are {signature}")
+        for key in given:
+            if key not in signature.arguments or key in named:
+                where = join(path, key)
+                if signature.is_open and key not in named:
+                    hint = signature.rest
+                    values[key] = self._value(given[key], hint, label, where, local, registry)
+                else:
+                    self._unknown(key, label, signature, where)
+                    values[key] = UNBUILT
+        if any(value is UNBUILT for value in values.values()):
+            return UNBUILT
+        return self._call(part, label, values, signature.is_open, path)
+
+    def _call(
+        self, part: type, label: str, values: dict[str, Any], is_open: bool, path: str
+    ) -> Any:
+        # An adapter's arguments meet their own check inside, as a TypeError where it is Python's.
+        refusals = (ValueError, TypeError) if is_open else (ValueError,)
+        try:
+            return part(**values)
+        except ConfigError as error:
+            for sentence in error.problems:
+                self.complain(_blamed(sentence, values, label, path), sentence)
+        except FacezooError as error:
+            if not self.tolerant:
+                raise
+            self.complain(path, str(error))
+        except refusals as error:
+            sentence = f"{label} refuses its arguments: {error}"
+            self.complain(_blamed(str(error), values, label, path), sentence)
+        return UNBUILT
+
+    def _value(
+        self,
+        value: Any,
+        hint: Any,
+        label: str,
+        path: str,
+        local: dict[str, Any],
+        registry: Registry | None,
+    ) -> Any:
+        """Returns an argument as its hint wants it, with the parts inside of it built."""
+        classes = [one for one in members(hint) if buildable(one)]
+        anything = Any in members(hint)
+        kind = dict if isinstance(value, Mapping) else list
+        inner = Any if anything else item_hint(hint, kind)
+        built, items = value, []
+        if isinstance(value, Mapping) and classes:
+            return self._described(value, classes[0], label, path, local)
+        if isinstance(value, Mapping) and anything and registry and "type" in value:
+            return self.part(value, registry, path, local)
+        if isinstance(value, Mapping) and holds_parts(inner):
+            built = {
+                key: self._value(one, inner, label, join(path, key), local, registry)
+                for key, one in value.items()
+            }
+            items = list(built.values())
+        elif isinstance(value, (list, tuple)) and holds_parts(inner):
+            items = [
+                self._value(one, inner, label, join(path, index), local, registry)
+                for index, one in enumerate(value)
+            ]
+            built = type(value)(items)
+        elif classes and check_value(value, hint)[1] and (expected := registry_of(classes[0])):
+            return self.part(value, expected, path, local)
+        elif classes:
+            publish(value, local)
+        if any(one is UNBUILT for one in items):
+            return UNBUILT
+        return self._checked(built, hint, label, path)
+
+    def _described(
+        self, value: Mapping[str, Any], wanted: type, label: str, path: str, local: dict[str, Any]
+    ) -> Any:
+        """Builds what a class in a hint stands for: a registered part, or a plain class."""
+        registry = registry_of(wanted)
+        if registry is None:
+            return self._make(wanted, wanted.__name__, value, {}, None, path, local)
+        part = self.part(value, registry, path, local)
+        publish(part, local)
+        if part is UNBUILT or isinstance(part, wanted):
+            return part
+        fitting = [name for name, one in registry if issubclass(one, wanted)]
+        such = f": give one, such as {', '.join(sorted(fitting))}" if fitting else ""
+        self.complain(path, f"{label} takes {wanted.__name__}, not {value['type']}{such}")
+        return UNBUILT
+
+    def _checked(self, value: Any, hint: Any, label: str, path: str) -> Any:
+        if value is UNBUILT:
+            return value
+        checked, complaint = check_value(value, hint)
+        if complaint:
+            self.complain(path, f"{label} {complaint}")
+            return UNBUILT
+        return checked
+
+    def _compare(self, given: Any, name: str, context: Mapping[str, Any], path: str) -> None:
+        """Complains where the config says other than the parts that were built before."""
+        known = context.get(name, given)
+        if isinstance(known, tuple):
+            known = list(known)
+        if known is not UNBUILT and given != known:
+            self.complain(
+                path,
+                f"the config says {show(given)}, but what was built before gives {show(known)}; "
+                "leave it out",
+            )
+
+    def _unknown(self, key: str, label: str, signature: Signature, path: str) -> None:
+        near = did_you_mean(key, signature.arguments)
+        sentence = f"{label} has no argument {key!r}{near}"
+        if not near:
+            sentence += f"; its arguments are {signature}"
+            files = {self._file(path), self._file(f"{path.rpartition('.')[0]}.type")}
+            if len(files) == 2 and "" not in files:
+                sentence += "; if it is inherited, '_delete_: true' beside 'type' drops it"
+        self.complain(path, sentence)
+
+    def _file(self, path: str) -> str:
+        """Returns the file that a value was written in, or nothing where it was none."""
+        return self.config.origin(path).rpartition(":")[0] if self.config else ""
+
+
+def _blamed(sentence: str, values: Mapping[str, Any], label: str, path: str) -> str:
+    """Returns the path of the argument that a class names in its own complaint, else ``path``."""
+    words = [sentence.split(" ", 1)[0], *re.findall(r"'([\w.]+)'", sentence)]
+    arguments = [word for word in words if word in values]
+    if arguments:
+        return join(path, arguments[0])
+    return join(path, "type") if any(label.endswith(f".{word}") for word in words) else path
+
+
+def publish(part: Any, context: dict[str, Any]) -> None:
+    """Tells the parts that come after ``part`` what it gives."""
+    for attribute, argument in _PUBLISHED.items():
+        value = getattr(part, attribute, None)
+        if part is UNBUILT:
+            context[argument] = UNBUILT
+        elif isinstance(value, (list, tuple)):
+            context[argument] = list(value)
+        elif attribute == "num_landmarks" and isinstance(value, int):
+            context[argument] = value

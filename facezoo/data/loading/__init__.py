@@ -1,0 +1,1 @@
+"""From data sets to batches: order, worker processes, shared memory, prefetch."""

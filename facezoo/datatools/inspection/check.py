@@ -1,0 +1,151 @@
+"""Checks the annotation files of a data set and their images."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.datatools.inspection.annotation_file import AnnotationFile
+from facezoo.datatools.inspection.box_checks import check_faces
+from facezoo.datatools.inspection.findings import KINDS, Finding
+from facezoo.datatools.inspection.image_checks import ImageFile, look_at, pictures_in
+from facezoo.datatools.inspection.image_copies import Copies, find_copies
+
+ORDER = {kind: place for place, kind in enumerate(KINDS)}
+Watch = Callable[[Iterable[ImageFile], int], Iterable[ImageFile]]
+
+
+@dataclass
+class Inspection:
+    """What was found in one annotation file and its images.
+
+    Attributes:
+        file: the annotation.
+        sizes_hw: E x 2, int64, sizes of its images as far as they are known, else zeros.
+        findings: by kind in the order of ``KINDS``, then in the order of the file.
+        images_read: how many images were read, 0 where they are not there.
+    """
+
+    file: AnnotationFile
+    sizes_hw: NDArray[np.int64]
+    findings: list[Finding]
+    images_read: int
+
+    def counts(self) -> dict[str, int]:
+        """Returns how many findings there are of each kind."""
+        counted = Counter(finding.kind for finding in self.findings)
+        return {kind: counted[kind] for kind in KINDS}
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns all of it as a report holds it."""
+        return {
+            "file": str(self.file.path),
+            "split": self.file.split,
+            "images": len(self.file.names),
+            "faces": len(self.file.boxes),
+            "images_read": self.images_read,
+            "counts": self.counts(),
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
+
+def _unwatched(files: Iterable[ImageFile], total: int) -> Iterable[ImageFile]:
+    return files
+
+
+def inspect(files: Sequence[AnnotationFile], watch: Watch = _unwatched) -> list[Inspection]:
+    """Finds what is wrong with annotation files and the images they name.
+
+    Each image is read once and none is kept. A file whose folder of images is unknown, or has none
+    of its images, is checked as text alone. The faces of images that are missing or cannot be
+    read are checked as far as that needs no image.
+
+    Args:
+        files: of one data set.
+        watch: is given the images as they are read, and their number, to show how far it is.
+
+    Returns:
+        One for each file.
+    """
+    present = [_annotated_images_exist(file) for file in files]
+    paths = dict.fromkeys(
+        path
+        for file, here in zip(files, present, strict=True)
+        if here
+        for path in _paths(file).values()
+    )
+    known = dict(zip(paths, watch(look_at(list(paths)), len(paths)), strict=True))
+    copies = find_copies(files, {path: one for path, one in known.items() if not one.fault})
+    inspections = []
+    for file, here in zip(files, present, strict=True):
+        images = {name: known[path] for name, path in _paths(file).items()} if here else {}
+        findings = [*file.faults, *_about_images(file, images, here)]
+        findings += _about_copies(file, copies)
+        sizes_hw = _sizes(file, images)
+        findings += check_faces(file, sizes_hw)
+        findings.sort(key=lambda finding: ORDER[finding.kind])
+        inspections.append(Inspection(file, sizes_hw, findings, len(images)))
+    return inspections
+
+
+def _about_copies(file: AnnotationFile, copies: Copies) -> Iterator[Finding]:
+    """Yields the images of a file that are copies of others."""
+    for entry, (kind, message) in copies.get(file.path, {}).items():
+        yield Finding(kind, file.place_of_entry(entry), file.names[entry], message, entry)
+
+
+def _paths(file: AnnotationFile) -> dict[str, Path]:
+    """Returns the paths of the annotated images by name."""
+    return {} if file.folder is None else {name: file.folder / name for name in file.names}
+
+
+def _annotated_images_exist(file: AnnotationFile) -> bool:
+    return any(map(os.path.exists, _paths(file).values()))
+
+
+def _about_images(
+    file: AnnotationFile, images: Mapping[str, ImageFile], here: bool
+) -> Iterator[Finding]:
+    if not here:
+        if file.folder is not None:
+            message = f"it has none of the {len(file.names)} annotated images"
+            yield Finding("missing_folder", str(file.folder), "", message)
+        return
+    for entry, name in enumerate(file.names):
+        where, image = file.place_of_entry(entry), images[name]
+        height, width = file.sizes_hw[entry].tolist()
+        if image.fault:
+            yield Finding(image.fault, where, name, image.message, entry)
+        elif (height, width) not in ((0, 0), image.size_hw):
+            message = (
+                f"the image is {image.size_hw[1]} x {image.size_hw[0]}, its annotation is for "
+                f"{width} x {height}"
+            )
+            yield Finding("wrong_size", where, name, message, entry)
+    yield from _unannotated(file)
+
+
+def _unannotated(file: AnnotationFile) -> Iterator[Finding]:
+    assert file.folder is not None
+    names = set(file.names)
+    # A json may lie above the images of several splits, of which it annotates one.
+    folders = {str(PurePosixPath(name).parent) for name in names} if file.format == "coco" else None
+    for name in pictures_in(file.folder):
+        elsewhere = folders is not None and str(PurePosixPath(name).parent) not in folders
+        if name not in names and not elsewhere:
+            message = f"{file.path} does not name the image"
+            yield Finding("unannotated_image", str(file.folder / name), name, message)
+
+
+def _sizes(file: AnnotationFile, images: Mapping[str, ImageFile]) -> NDArray[np.int64]:
+    """Returns E x 2, the sizes of the images, or what the file says, or zeros."""
+    sizes = [images[name].size_hw if name in images else (0, 0) for name in file.names]
+    found = np.array(sizes, np.int64).reshape(-1, 2)
+    return np.where(found > 0, found, file.sizes_hw)

@@ -1,0 +1,280 @@
+"""Several processes that train as one: ``torchrun`` starts them, each takes its share of a step.
+
+Everything here is harmless in a single process: sums are what they were, gathering gives a list
+of one. The collectives are those of ``torch.distributed``: gloo for tensors on the CPU, NCCL for
+those on a GPU. All ranks must call them in the same order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+
+from facezoo.data.loading.sampler import Share
+from facezoo.errors import ConfigError, FacezooError
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = timedelta(hours=2)
+"""Of a collective: longer than rank 0 may need to judge a large validation set on its own. A rank
+that fails does not wait for it, see ``_Watch``."""
+LOOK_EVERY_SECONDS = 0.5
+GRACE_SECONDS = 5.0
+FAILED = "failed"
+
+Value = TypeVar("Value")
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class RankFailedError(FacezooError):
+    """Another process of the run failed, so this one cannot go on."""
+
+
+class SharedError(FacezooError):
+    """An error that every rank raises at the same step, so that none has to tell the others."""
+
+
+def share() -> Share:
+    """Returns which of the processes this is, rank 0 of 1 where there is only one."""
+    if not dist.is_initialized():
+        return Share()
+    return Share(dist.get_rank(), dist.get_world_size())
+
+
+def is_main() -> bool:
+    """Returns whether this is rank 0, the process that writes."""
+    return share().rank == 0
+
+
+def is_restarted() -> bool:
+    """Returns whether the launcher (torchrun, SLURM) has started this run again."""
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    return any(int(os.environ.get(name) or 0) > 0 for name in counts)
+
+
+def may_restart() -> bool:
+    """Returns whether the launcher starts this run again when it fails."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Returns the device of this process: each process of a machine has a GPU of its own.
+
+    Raises:
+        ConfigError: one GPU was named for several processes, or there are too few.
+    """
+    if share().world_size == 1 or device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise ConfigError(
+            f"{share().world_size} processes cannot train on {device}, for which torch has no "
+            "collectives; give train.device=cpu."
+        )
+    place = int(os.environ.get("LOCAL_RANK") or 0)
+    if device.index is not None:
+        raise ConfigError(
+            f"train.device is {device}, but {share().world_size} processes train; give cuda or "
+            "auto, and each takes the GPU of its local rank."
+        )
+    if place >= torch.cuda.device_count():
+        raise ConfigError(
+            f"There are {torch.cuda.device_count()} GPUs for process {place + 1} of this machine; "
+            "start torchrun with --nproc-per-node of at most that number."
+        )
+    return torch.device("cuda", place)
+
+
+@contextlib.contextmanager
+def process_group() -> Iterator[None]:
+    """Joins the processes that ``torchrun`` started; does nothing where there is only one.
+
+    An error in one rank ends the others too, within seconds, with its message.
+
+    Raises:
+        RankFailedError: another rank failed.
+    """
+    if dist.is_initialized() or int(os.environ.get("WORLD_SIZE") or 1) == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0) % torch.cuda.device_count())
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if has_nccl else "gloo",
+        store=_of_this_attempt(store),
+        rank=rank,
+        world_size=world_size,
+        timeout=TIMEOUT,
+    )
+    watch = _Watch(_of_this_attempt(store))
+    try:
+        yield
+    except SharedError:
+        watch.stop()
+        dist.destroy_process_group()
+        raise
+    except BaseException as error:
+        watch.stop()
+        failure = watch.failure_elsewhere(error)
+        if failure is None:
+            watch.announce(error)
+            raise
+        raise RankFailedError(failure) from error
+    watch.stop()
+    dist.destroy_process_group()
+
+
+def _of_this_attempt(store: Any) -> dist.PrefixStore:
+    """Returns the part of a store that is of this attempt.
+
+    torchrun keeps the store when it restarts, with the addresses of processes that are gone.
+    """
+    return dist.PrefixStore(f"facezoo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+
+
+class _Watch:
+    """Tells the other ranks of a failure, and ends this process where it hears of one.
+
+    A thread, since a rank whose peer has failed may wait in a collective and never return.
+
+    Args:
+        store: what all ranks read and write.
+    """
+
+    def __init__(self, store: dist.PrefixStore) -> None:
+        self._store = store
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True, name="facezoo-ranks")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._ended.set()
+        self._thread.join()
+
+    def announce(self, error: BaseException) -> None:
+        """Tells the others that this rank failed, unless one did before."""
+        sentence = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with contextlib.suppress(RuntimeError):  # whoever held the store may be gone
+            self._store.compare_set(FAILED, "", f"{share().rank}:{sentence}")
+
+    def failure_elsewhere(self, error: BaseException) -> str | None:
+        """Returns what is known of a failure of another rank that led to an error here."""
+        if isinstance(error, FacezooError) or not _lost_a_peer(error):
+            return None
+        with contextlib.suppress(RuntimeError):  # whoever held the store may be gone
+            for _ in range(int(GRACE_SECONDS / LOOK_EVERY_SECONDS)):
+                found = _failure(self._store)
+                if found is not None:
+                    return found
+                threading.Event().wait(LOOK_EVERY_SECONDS)
+        return (
+            "Another process of the run ended without a message, perhaps killed for want of memory "
+            f"({str(error).splitlines()[0]}); go on from the last checkpoint with --resume."
+        )
+
+    def _look(self) -> None:
+        # A connection of the thread's own: one that waits would hold up the other.
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        own = dist.TCPStore(address, port, is_master=False, wait_for_workers=False)
+        store = _of_this_attempt(own)
+        launched = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        while not self._ended.wait(LOOK_EVERY_SECONDS):
+            try:
+                found = _failure(store)
+            except RuntimeError:  # whoever held the store is gone
+                if launched:  # the launcher, and a rank without one trains for nobody
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return
+            if found is not None and not self._ended.wait(GRACE_SECONDS):
+                logger.error("%s", found)  # the main thread is stuck in a collective
+                logging.shutdown()
+                os._exit(1)
+
+
+def _failure(store: Any) -> str | None:
+    """Returns what a rank announced, if one did."""
+    if not store.check([FAILED]):
+        return None
+    rank, _, sentence = store.get(FAILED).decode().partition(":")
+    return f"Rank {rank} failed: {sentence}"
+
+
+def _lost_a_peer(error: BaseException) -> bool:
+    """Returns whether a collective failed because another process went away."""
+    if isinstance(error, dist.DistError):
+        return True
+    return isinstance(error, RuntimeError) and "peer" in str(error).lower()
+
+
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """Returns the sum of a tensor over all ranks; itself in a single process."""
+    if dist.is_initialized():
+        tensor = tensor.clone()
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def any_rank(flag: bool) -> bool:
+    """Returns whether the flag is set in any rank; all ranks get the same answer."""
+    if not dist.is_initialized():
+        return flag
+    return bool(sum_over_ranks(torch.tensor(int(flag))))
+
+
+def gather(value: Value) -> list[Value]:
+    """Returns every rank's value, in the order of ranks, in every rank."""
+    if not dist.is_initialized():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def from_main(value: Value) -> Value:
+    """Returns rank 0's value in every rank."""
+    if not dist.is_initialized():
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+@torch.no_grad()
+def average_over_ranks(tensors: Sequence[Tensor]) -> None:
+    """Replaces tensors by their mean over all ranks, in one collective."""
+    if not dist.is_initialized() or not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1).float() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+        start += tensor.numel()
+
+
+def with_shared_batch_norm(model: Model, device: torch.device) -> Model:
+    """Returns a model whose batch norms take their statistics over the images of all ranks.
+
+    Raises:
+        ConfigError: the model is not on a GPU, which is where torch can do that.
+    """
+    if device.type != "cuda":
+        raise ConfigError(
+            f"train.sync_batch_norm needs GPUs, and the model is on {device}; set it to false: the "
+            "statistics of all processes are averaged after each step in any case."
+        )
+    return convert_sync_batchnorm(model)

@@ -1,0 +1,141 @@
+"""The photographs of an evaluation: opened, described beside its numbers, found as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import facezoo
+from facezoo.config.config import Config
+from facezoo.data.datasets.annotated_images import AnnotatedImages
+from facezoo.data.datasets.coco_faces import CocoFaces
+from facezoo.data.datasets.concat import Concat
+from facezoo.data.datasets.face_dataset import FaceDataset
+from facezoo.data.datasets.subset import Subset
+from facezoo.data.datasets.wider_face import WiderFace
+from facezoo.errors import ConfigError
+from facezoo.factory import build_dataset
+from facezoo.metrics.matching import is_counted
+from facezoo.structures import Truth
+
+READING = {"__getitem__", "sample", "image_id"}
+"""Methods of a data set on which it depends which picture a photograph is."""
+LANDMARKS = Path("retinaface_labels", "val", "label.txt")
+"""Where a folder in the layout of WIDER FACE has RetinaFace's landmarks of its validation set."""
+
+
+@dataclass(frozen=True)
+class EvaluatedSet:
+    """A data set that was opened for an evaluation.
+
+    Attributes:
+        dataset: the photographs.
+        root: the folder of the data, or None where it has none.
+        landmarks: a file of landmarks that was found in it and not asked for, or None.
+    """
+
+    dataset: FaceDataset
+    root: Path | None = None
+    landmarks: Path | None = None
+
+
+def open_set(
+    data: str | Path | FaceDataset | None,
+    config: Config | None,
+    names: Sequence[str] | None = None,
+) -> EvaluatedSet:
+    """Opens what is to be evaluated.
+
+    Args:
+        data: see ``facezoo.evaluation.evaluate.evaluate``.
+        config: its validation set is taken where ``data`` is None.
+        names: ids of the images to take, by default all.
+
+    Raises:
+        FacezooError: there is nothing to open, or it is malformed; a name is unknown.
+    """
+    opened = _open(data, config)
+    return opened if names is None else replace(opened, dataset=Subset(opened.dataset, list(names)))
+
+
+def _open(data: str | Path | FaceDataset | None, config: Config | None) -> EvaluatedSet:
+    if isinstance(data, FaceDataset):
+        return EvaluatedSet(data)
+    if data is None:
+        if config is None or not config.get("data.val"):
+            raise ConfigError("There is nothing to evaluate on: give data, the root of a data set.")
+        root = config.get("data.root")
+        return EvaluatedSet(build_dataset(config, "val")[0], Path(root) if root else None)
+    place = Path(data)
+    if place.suffix.lower() == ".json":
+        return EvaluatedSet(CocoFaces(place.parent, place), place.parent)
+    if (place / LANDMARKS).is_file():
+        return EvaluatedSet(WiderFace(place, "val", LANDMARKS), place, place / LANDMARKS)
+    return EvaluatedSet(WiderFace(place, "val"), place)
+
+
+def describe_set(
+    dataset: FaceDataset, truth: Mapping[str, Truth], official: Path | None
+) -> dict[str, Any]:
+    """Returns which photographs and faces the numbers of an evaluation are about.
+
+    Args:
+        dataset: the photographs.
+        truth: their faces by image id.
+        official: folder of the official files that easy, medium and hard are judged by, or None.
+    """
+    annotated = list(truth.values())
+    counted = [is_counted(one) for one in annotated]
+    whole = dataset
+    while isinstance(whole, Subset):
+        whole = whole.dataset
+    with_landmarks = [
+        int((~np.isnan(one.landmarks[counts, :, 0])).any(axis=1).sum())
+        for one, counts in zip(annotated, counted, strict=True)
+        if one.landmarks is not None
+    ]
+    return {
+        "data": type(whole).__name__,
+        **({"annotation": str(whole.source)} if isinstance(whole, AnnotatedImages) else {}),
+        "images": len(annotated),
+        "faces": sum(int(counts.sum()) for counts in counted),
+        "ignored_faces": sum(int((~counts).sum()) for counts in counted),
+        "faces_with_landmarks": sum(with_landmarks),
+        "truth": "the annotation" if official is None else str(official),
+    }
+
+
+def image_files(dataset: FaceDataset) -> dict[str, Path]:
+    """Returns the file of each photograph by image id.
+
+    Raises:
+        ConfigError: the photographs are in no files that are known, or code that is not facezoo's
+            reads them, so that they may be other pictures than the files.
+    """
+    _check_reading(dataset)
+    if isinstance(dataset, AnnotatedImages):
+        names = map(dataset.image_id, range(len(dataset)))
+        return {name: dataset.folder / name for name in names}
+    if isinstance(dataset, Subset):
+        files = image_files(dataset.dataset)
+        return {name: files[name] for name in map(dataset.image_id, range(len(dataset)))}
+    if isinstance(dataset, Concat):
+        return {name: file for one in dataset.datasets for name, file in image_files(one).items()}
+    raise ConfigError(
+        f"{type(dataset).__name__} does not say which files its photographs are in, by which a "
+        "cache would know them; leave the cache out."
+    )
+
+
+def _check_reading(dataset: FaceDataset) -> None:
+    for kind in type(dataset).__mro__:
+        own = sorted(READING & vars(kind).keys())
+        if own and kind.__module__.partition(".")[0] != facezoo.__name__:
+            raise ConfigError(
+                f"{kind.__module__}.{kind.__name__} has a {own[0]} of its own, so that a cache "
+                "cannot tell by its files which photographs it gives; leave the cache out."
+            )

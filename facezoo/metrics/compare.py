@@ -1,0 +1,142 @@
+"""Two folders of predictions for the same images: what differs, and whether that is noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.metrics.bootstrap import Difference, difference_of_ap
+from facezoo.metrics.evaluate_predictions import (
+    ANNOTATION,
+    check_folder,
+    check_known,
+    find_truth,
+    read_predictions,
+)
+from facezoo.metrics.evaluators.operating_point import best_threshold
+from facezoo.metrics.evaluators.slices import Slices
+from facezoo.metrics.evaluators.wider_face_ap import WiderFaceAP
+from facezoo.metrics.matching import match_set
+from facezoo.structures import Faces, Truth
+
+IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """What two detectors did wrong in an image: faces missed plus false alarms.
+
+    Attributes:
+        image_id: of the image.
+        a: mistakes of the first, at the threshold of its best F1 over the set.
+        b: of the second, at that of its own.
+    """
+
+    image_id: str
+    a: int
+    b: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``compare_predictions`` found out.
+
+    Attributes:
+        differences: by metric.
+        mistakes: of all images, those first in which the two differ most.
+        truth: folder of the official ``.mat`` files, None where they played no part.
+    """
+
+    differences: dict[str, Difference]
+    mistakes: list[Mistakes]
+    truth: Path | None
+
+
+def compare_predictions(
+    a: Path,
+    b: Path,
+    *,
+    truth: Path | None = None,
+    names: Sequence[str] | None = None,
+    annotated: Mapping[str, Truth] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compares two folders of predictions; see ``facezoo.metrics.bootstrap``.
+
+    Args:
+        a: holds ``<event>/<image>.txt``, or is a folder that ``facezoo eval --out`` wrote.
+        b: likewise.
+        truth: folder of the official ``.mat`` files; without it or ``annotated`` it is looked for
+            as ``evaluate_predictions`` does.
+        names: ids of the images to compare on; by default all of ``annotated``, else of the truth.
+        annotated: the faces with their attributes by image id; with them recall and average
+            precision are compared by slice too. Without, mistakes count the faces of the official
+            list ``hard`` and ignore the others.
+        resamples: how many sets of images the intervals rest on.
+        seed: of their draws.
+
+    Raises:
+        DataError: predictions, truth or a name are missing or malformed.
+        ConfigError: ``resamples`` is not positive.
+    """
+    folders = [predictions_folder(Path(folder)) for folder in (a, b)]
+    if truth is None and annotated is None:
+        truth = find_truth(folders[0])
+    official = WiderFaceAP(truth=truth)
+    judged = _hard_faces(official) if annotated is None else annotated
+    image_ids = list(dict.fromkeys(names or judged))
+    source = str(truth) if annotated is None else ANNOTATION
+    check_known(image_ids, judged, source, is_listed=bool(names))
+    part = {image_id: judged[image_id] for image_id in image_ids}
+    of_a, of_b = (read_predictions(folder, image_ids) for folder in folders)
+    differences = difference_of_ap(of_a, of_b, part, official, resamples, seed)
+    if annotated is not None:
+        differences |= difference_of_ap(of_a, of_b, part, Slices(iou=IOU), resamples, seed)
+    return Comparison(differences, _mistakes(of_a, of_b, part), truth)
+
+
+def predictions_folder(directory: Path) -> Path:
+    """Returns the predictions in a folder that ``facezoo eval --out`` wrote, else the folder.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    check_folder(directory)
+    inside = directory / "predictions"
+    return inside if inside.is_dir() and (directory / "metrics.json").is_file() else directory
+
+
+def _hard_faces(official: WiderFaceAP) -> dict[str, Truth]:
+    hard = official.official.counted["hard"]
+    return {
+        image_id: Truth(boxes, ~hard[image_id])
+        for image_id, boxes in official.official.boxes.items()
+    }
+
+
+def _mistakes(
+    a: Mapping[str, Faces], b: Mapping[str, Faces], truth: Mapping[str, Truth]
+) -> list[Mistakes]:
+    of_a, of_b = _mistakes_by_image(a, truth), _mistakes_by_image(b, truth)
+    order = np.argsort(-np.abs(of_a - of_b), kind="stable").tolist()
+    image_ids = list(truth)
+    return [Mistakes(image_ids[i], int(of_a[i]), int(of_b[i])) for i in order]
+
+
+def _mistakes_by_image(
+    predictions: Mapping[str, Faces], truth: Mapping[str, Truth]
+) -> NDArray[np.intp]:
+    """Returns misses and false alarms of each image at the threshold of the set's best F1."""
+    matches = match_set(predictions, truth, IOU)
+    threshold, _ = best_threshold(matches)
+    lowest = np.inf if threshold is None else threshold
+    alarms = matches.false_alarm & (matches.scores >= lowest)
+    missed = matches.found_at < lowest
+    return np.bincount(matches.image_of_prediction[alarms], minlength=matches.images) + np.bincount(
+        matches.image_of_face[missed], minlength=matches.images
+    )

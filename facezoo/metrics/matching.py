@@ -1,0 +1,178 @@
+"""Which prediction found which face: the one rule of the threshold-based evaluators.
+
+Predictions take their turn from the best score to the worst (equal scores in the order given).
+Each takes the face it overlaps most among those that nobody has taken yet, if the IoU suffices.
+One that finds no face of its own but lies on an ignored face is absorbed: neither hit nor false
+alarm; an ignored face absorbs any number. Because a lower score never changes what a higher one
+took, one matching serves every score threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.errors import ConfigError
+from facezoo.metrics.evaluator import NO_FACES
+from facezoo.metrics.overlaps import iou_blocks
+from facezoo.structures import Faces, Truth
+
+MISSED = -np.inf
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The outcome for a whole set of P predictions and F faces that are not ignored.
+
+    Attributes:
+        images: images in the set.
+        scores: P, float32, as predicted.
+        boxes: P x 4, float32, as predicted.
+        taken: P, intp, the face that the prediction found, -1 for none.
+        absorbed: P, bool; it lies on an ignored face and counts for nothing.
+        image_of_prediction: P, intp, counted through the set.
+        face_boxes: F x 4, float64, of the annotated faces.
+        found_at: F, float32, score of the prediction that found the face, ``MISSED`` where none.
+        image_of_face: F, intp, counted through the set.
+    """
+
+    images: int
+    scores: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    taken: NDArray[np.intp]
+    absorbed: NDArray[np.bool_]
+    image_of_prediction: NDArray[np.intp]
+    face_boxes: NDArray[np.float64]
+    found_at: NDArray[np.float32]
+    image_of_face: NDArray[np.intp]
+
+    @property
+    def hit(self) -> NDArray[np.bool_]:
+        """P; the prediction found a face."""
+        return self.taken >= 0
+
+    @property
+    def false_alarm(self) -> NDArray[np.bool_]:
+        """P; the prediction found no face and is not absorbed."""
+        return ~self.hit & ~self.absorbed
+
+    @property
+    def heights(self) -> NDArray[np.float64]:
+        """F, pixels, of the annotated faces."""
+        return self.face_boxes[:, 3] - self.face_boxes[:, 1]
+
+
+def match_set(predictions: Mapping[str, Faces], truth: Mapping[str, Truth], iou: float) -> Matches:
+    """Matches the images of ``truth``, each on its own.
+
+    A face whose box has no area can be found by nothing; it is taken for ignored.
+
+    Args:
+        predictions: by image id.
+        truth: by image id.
+        iou: least intersection over union of a hit, half-open boxes.
+    """
+    found = [predictions.get(image_id, NO_FACES) for image_id in truth]
+    taken, absorbed, face_boxes = [], [], []
+    first_face = 0
+    for faces, annotated in zip(found, truth.values(), strict=True):
+        counted = is_counted(annotated)
+        rows, excused = match_image(faces, annotated.boxes, ~counted, iou)
+        in_set = np.append(first_face + np.cumsum(counted) - 1, -1)  # row -1 stays -1
+        taken.append(in_set[rows])
+        absorbed.append(excused)
+        face_boxes.append(annotated.boxes[counted])
+        first_face += len(face_boxes[-1])
+    scores = _joined([faces.scores for faces in found], np.float32)
+    took = _joined(taken, np.intp)
+    found_at = np.full(first_face, MISSED, dtype=np.float32)
+    found_at[took[took >= 0]] = scores[took >= 0]
+    numbers = np.arange(len(truth))
+    return Matches(
+        images=len(truth),
+        scores=scores,
+        boxes=_joined([np.zeros((0, 4)), *(faces.boxes for faces in found)], np.float32),
+        taken=took,
+        absorbed=_joined(absorbed, np.bool_),
+        image_of_prediction=np.repeat(numbers, _lengths(taken)),
+        face_boxes=_joined([np.zeros((0, 4)), *face_boxes], np.float64),
+        found_at=found_at,
+        image_of_face=np.repeat(numbers, _lengths(face_boxes)),
+    )
+
+
+def match_image(
+    faces: Faces, boxes: NDArray[np.float64], ignore: NDArray[np.bool_], iou: float
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Matches one image by the rule of this module.
+
+    Args:
+        faces: P predictions.
+        boxes: G x 4, x1 y1 x2 y2 in pixels, of the annotated faces.
+        ignore: G, bool.
+        iou: least intersection over union of a hit.
+
+    Returns:
+        The face that each prediction took (P, -1 where none), and whether it was absorbed (P).
+    """
+    taken = np.full(len(faces), -1, dtype=np.intp)
+    on_ignored = np.zeros(len(faces), dtype=np.bool_)
+    if not len(faces) or not len(boxes):
+        return taken, on_ignored
+    order = np.argsort(-faces.scores, kind="stable")
+    turns, places, ious = _candidates(faces.boxes[order], boxes, iou)
+    lies_on_ignored = ignore[places]
+    on_ignored[order[turns[lies_on_ignored]]] = True
+
+    wanted = ~lies_on_ignored
+    turns, places, ious = turns[wanted], places[wanted], ious[wanted]
+    ranked = np.lexsort((places, -ious, turns))
+    free = set(places.tolist())
+    done: set[int] = set()
+    for turn, place in zip(turns[ranked].tolist(), places[ranked].tolist(), strict=True):
+        if place in free and turn not in done:
+            free.remove(place)
+            done.add(turn)
+            taken[order[turn]] = place
+    return taken, on_ignored & (taken < 0)
+
+
+def is_counted(annotated: Truth) -> NDArray[np.bool_]:
+    """Returns which faces of an image can be hits and misses: those not ignored and with area."""
+    return ~annotated.ignore & has_area(annotated.boxes)
+
+
+def has_area(boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Returns which of n x 4 boxes are wider and higher than nothing."""
+    return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+
+
+def check_share(owner: str, name: str, value: float) -> None:
+    """Raises ConfigError unless an argument of an evaluator lies between 0 and 1."""
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{owner} takes {name} from 0 to 1, not {value}.")
+
+
+def _candidates(
+    found: NDArray[np.floating], boxes: NDArray[np.float64], iou: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Returns the pairs that overlap enough: row of ``found``, row of ``boxes``, IoU."""
+    turns, places, ious = [], [], []
+    for start, block in iou_blocks(found, boxes):
+        # An IoU of 0 is no overlap, even where 0 is the threshold.
+        rows, columns = np.nonzero((block >= iou) & (block > 0))
+        turns.append(rows + start)
+        places.append(columns)
+        ious.append(block[rows, columns])
+    return np.concatenate(turns), np.concatenate(places), np.concatenate(ious)
+
+
+def _lengths(parts: list[NDArray]) -> NDArray[np.intp]:
+    return np.array([len(part) for part in parts], dtype=np.intp)
+
+
+def _joined(parts: list[NDArray], dtype: type) -> NDArray:
+    return np.concatenate(parts or [np.zeros(0)]).astype(dtype, copy=False)

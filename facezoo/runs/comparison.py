@@ -1,0 +1,231 @@
+"""Several trained models side by side: how well they find faces, how fast, and of what size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facezoo.config.config import Config, load_config
+from facezoo.errors import FacezooError
+from facezoo.factory import build_dataset
+from facezoo.inference.detector import Detector
+from facezoo.inference.protocols import configured_protocol
+from facezoo.runs.run import TrainResult
+from facezoo.runs.run_config import CONFIG
+from facezoo.terminal import COUNTS
+from facezoo.training.checkpoint_files import last_checkpoint
+from facezoo.zoo.model_size import ModelSize, model_size
+
+logger = logging.getLogger(__name__)
+
+SUBSETS = ("easy", "medium", "hard")
+PRECISION = {
+    **{f"widerface/{one}": f"AP {one}" for one in SUBSETS},
+    **{f"widerface_by_size/{one}": f"AP {one} (by size)" for one in SUBSETS},
+    "coco/ap50": "AP50",
+}
+"""Headings of average precisions by their metrics; by size are those without official truth."""
+RECALL = "recall_by_size/"
+SIDE = 640
+IMAGES, ROUNDS = 10, 5
+
+
+@dataclass(frozen=True)
+class ComparedModel:
+    """A row of the comparison.
+
+    Attributes:
+        name: of the config.
+        folder: the run folder.
+        failure: why the training failed; empty where it did not, and then nothing else is known.
+        protocol: the scale at which the model was evaluated and timed.
+        score_thresh: lowest score of a face, at both.
+        nms_thresh: IoU above which the worse of two faces was dropped, at both.
+        metrics: average precisions, and recall by the height of the faces, by name.
+        on_first_set: whether they are of the validation set that the first model's are of.
+        ms_per_image: from the decoded photograph to its faces; None where it was not timed.
+        size: of the model; None where its weights could not be had.
+    """
+
+    name: str
+    folder: Path
+    failure: str = ""
+    protocol: str = ""
+    score_thresh: float | None = None
+    nms_thresh: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    on_first_set: bool = True
+    ms_per_image: float | None = None
+    size: ModelSize | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows, and what their numbers depend on.
+
+    Attributes:
+        models: in the order of their training.
+        device: where they were timed; empty where none was.
+        threads: of the CPU.
+        images: photographs that each was timed on.
+        untimed: sentences that say which models were not timed, and why.
+        note: stands beside each number, such as "sample run on synthetic faces"; often empty.
+    """
+
+    models: Sequence[ComparedModel]
+    device: str = ""
+    threads: int = 0
+    images: int = 0
+    untimed: Sequence[str] = ()
+    note: str = ""
+
+
+def compare_models(results: Sequence[TrainResult]) -> Comparison:
+    """Compares trained models; each keeps its protocol, and the rest is the same for all.
+
+    Average precision and recall are those of the last evaluation of each run, and its last weights
+    are timed: all models find the faces of the same photographs of the first run's validation set,
+    one photograph at a time and the models in turns, so that what else the machine does meets all
+    of them alike. A model that cannot be loaded or timed keeps its row, with what is known of it.
+
+    Args:
+        results: of ``train_many``.
+
+    Raises:
+        ConfigError: the config in a run folder cannot be read.
+    """
+    configs = {one.name: load_config(one.folder / CONFIG) for one in results if not one.failure}
+    timing = _timing(results, configs)
+    evaluated = [one.name for one in results if not one.failure and _compared(one.metrics)]
+    first_set = _validation_set(configs[evaluated[0]]) if evaluated else None
+    models = [
+        ComparedModel(one.name, one.folder, one.failure)
+        if one.failure
+        else ComparedModel(
+            one.name,
+            one.folder,
+            protocol=configured_protocol(configs[one.name]).name(),
+            score_thresh=configs[one.name]["evaluation.score_thresh"],
+            nms_thresh=configs[one.name]["evaluation.nms_thresh"],
+            metrics=_compared(one.metrics),
+            on_first_set=one.name not in evaluated
+            or _validation_set(configs[one.name]) == first_set,
+            ms_per_image=timing.ms_per_image.get(one.name),
+            size=timing.sizes.get(one.name),
+        )
+        for one in results
+    ]
+    note = next((one.note for one in results if one.note), "")
+    return Comparison(
+        models, timing.device, torch.get_num_threads(), timing.images, timing.untimed, note
+    )
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What was found out with the weights, by the names of the models."""
+
+    sizes: Mapping[str, ModelSize]
+    ms_per_image: Mapping[str, float]
+    device: str
+    images: int
+    untimed: Sequence[str]
+
+
+def _timing(results: Sequence[TrainResult], configs: Mapping[str, Config]) -> _Timing:
+    """Times the models, and counts their operations; what fails costs no more than its number."""
+    detectors: dict[str, Detector] = {}
+    sizes: dict[str, ModelSize] = {}
+    times: dict[str, float] = {}
+    photographs: list[NDArray[np.uint8]] = []
+    untimed: list[str] = []
+    for name, folder in ((one.name, one.folder) for one in results if one.name in configs):
+        checkpoint = last_checkpoint(folder)
+        if checkpoint is not None:
+            with _told(f"{name} was not timed", untimed):
+                detectors[name] = _detector(checkpoint, configs[name])
+                sizes[name] = model_size(detectors[name].model)
+    if detectors:
+        with _told("No model was timed", untimed):
+            photographs = _photographs(next(iter(configs.values())))
+            times = time_detectors(detectors, photographs)
+    device = next((one.device_name for one in detectors.values()), "")
+    return _Timing(sizes, times, device, len(photographs) if times else 0, untimed)
+
+
+@contextmanager
+def _told(what: str, sentences: list[str]) -> Iterator[None]:
+    """Turns an error into a sentence: hours of training are worth more than a number."""
+    try:
+        yield
+    except FacezooError as error:
+        sentences.append(f"{what}: {error}")
+    except Exception as error:
+        logger.exception("%s.", what)
+        sentences.append(f"{what}: {type(error).__name__}: {error}")
+
+
+def _validation_set(config: Config) -> dict[str, Any]:
+    """Returns what fixes the photographs and the faces that a run is evaluated on."""
+    return {"root": config.get("data.root"), **config.get("data.val.dataset", {})}
+
+
+def time_detectors(
+    detectors: Mapping[str, Detector], photographs: Sequence[NDArray[np.uint8]]
+) -> dict[str, float]:
+    """Returns milliseconds per photograph of each detector: the mean of the photographs' medians.
+
+    Args:
+        detectors: by name; they take turns at each photograph.
+        photographs: H x W x 3, RGB.
+    """
+    if not detectors or not photographs:
+        return {}
+    seconds = np.zeros((ROUNDS + 1, len(photographs), len(detectors)))
+    for round_seconds in seconds:
+        for row, photograph in zip(round_seconds, photographs, strict=True):
+            for place, detector in enumerate(detectors.values()):
+                start = perf_counter()
+                detector([photograph])
+                row[place] = perf_counter() - start
+    # The first round warms up.
+    means = 1000 * np.median(seconds[1:], axis=0).mean(axis=0)
+    return dict(zip(detectors, means.tolist(), strict=True))
+
+
+def _detector(checkpoint: Path, config: Config) -> Detector:
+    return Detector(
+        checkpoint,
+        allow_imports=True,  # as its training, in this process, has done already
+        protocol=configured_protocol(config),
+        device=config["train.device"],
+        batch_size=1,
+    )
+
+
+def _photographs(config: Config) -> list[NDArray[np.uint8]]:
+    """Returns photographs from all over the validation set, or else the training set."""
+    dataset, _ = build_dataset(config, "val" if config.get("data.val") else "train")
+    count = min(IMAGES, len(dataset))
+    return [dataset[i].image for i in np.linspace(0, len(dataset) - 1, count).astype(int).tolist()]
+
+
+def _compared(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Returns what is compared of the metrics of a run: average precision, then recall."""
+    found = {name.removeprefix("val/"): one for name, one in metrics.items()}
+    precision = {name: found[name] for name in PRECISION if name in found}
+    recall = {
+        name: one
+        for name, one in found.items()
+        if name.startswith(RECALL) and not name.endswith(COUNTS)
+    }
+    return precision | recall

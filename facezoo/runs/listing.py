@@ -1,0 +1,252 @@
+"""The runs in a folder: what became of each, and what makes several of them differ."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from facezoo.config.config import Config, load_with_problems
+from facezoo.config.yaml_tree import join
+from facezoo.errors import ConfigError, DataError, FacezooError
+from facezoo.runs.run_config import CONFIG, differences, show_value
+from facezoo.runs.status import STATUS, read_status
+from facezoo.training.metrics_file import METRICS, read_metrics
+
+BEST, MODE = "val/loss", "min"
+"""What chooses ``best`` where a config leaves it to the Checkpoint hook."""
+UNKNOWN = "unknown"
+ABSENT = "-"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, as far as it can be read.
+
+    Attributes:
+        name: its path below the folder that was searched.
+        folder: the run folder.
+        state: see ``RunStatus``; ``unknown`` where the run left no status.
+        step: updates done.
+        total_steps: of the whole run; None where the run left no status.
+        changed: when the run wrote something last, in UTC.
+        metric: the metric that chooses ``best``; None where nothing does.
+        best_value: its best value, None before the first.
+        best_step: the step of it.
+        remark: why the run failed, or what cannot be read; else empty.
+        config: of the run; an empty one where it cannot be read.
+        rows: of ``metrics.jsonl``.
+    """
+
+    name: str
+    folder: Path
+    state: str
+    step: int
+    total_steps: int | None
+    changed: datetime
+    metric: str | None = None
+    best_value: float | None = None
+    best_step: int | None = None
+    remark: str = ""
+    config: dict[str, Any] = field(default_factory=dict, repr=False)
+    rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    def points(self, metric: str) -> list[tuple[int, float]]:
+        """Returns the steps and the finite values of a metric, in the order of the run."""
+        return _points(self.rows, metric)
+
+    def value_after(self, metric: str, step: int | None) -> float | None:
+        """Returns the value of a metric that was published after a step, None without one."""
+        return None if step is None else dict(self.points(metric)).get(step)
+
+    def last_value(self, metric: str) -> float | None:
+        """Returns the latest finite value of a metric, None without one."""
+        points = self.points(metric)
+        return points[-1][1] if points else None
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """Returns the runs in a folder and below it, the one that changed last first.
+
+    A run that cannot be read is in the list too, with a remark.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}; name one that run folders are in.")
+    runs = []
+    for place in _run_folders(folder):
+        name = place.relative_to(folder).as_posix() if place != folder else place.resolve().name
+        try:
+            runs.append(read_run(place, name))
+        except FacezooError as error:
+            remark = str(error).splitlines()[0]
+            runs.append(_read_status(place, name, last_step=0, remark=remark))
+    return sorted(runs, key=lambda run: (run.changed, run.name), reverse=True)
+
+
+def open_runs(folders: Sequence[Path]) -> list[Run]:
+    """Returns runs to compare, named by what differs in their paths.
+
+    Raises:
+        ConfigError: fewer than two, one of them twice, or a config that cannot be read.
+        DataError: one is no run folder, or its metrics cannot be read.
+    """
+    if len(folders) < 2:
+        raise ConfigError(f"Name at least two runs to compare; the words name {len(folders)}.")
+    for place in folders:
+        if not is_run(place):
+            raise DataError(
+                f"{place} is no run folder, which has a {CONFIG} with a {METRICS} beside it; "
+                "facezoo runs lists those that are there."
+            )
+    resolved = [place.resolve() for place in folders]
+    twice = [place for place in folders if resolved.count(place.resolve()) > 1]
+    if twice:
+        raise ConfigError(f"{twice[0]} is named twice; name different runs.")
+    shared = Path(os.path.commonpath([place.parent for place in resolved]))
+    return [
+        read_run(place, whole.relative_to(shared).as_posix())
+        for place, whole in zip(folders, resolved, strict=True)
+    ]
+
+
+def is_run(folder: Path) -> bool:
+    """Returns whether a folder is one that a run wrote to."""
+    left = (METRICS, "checkpoints", STATUS)
+    return (folder / CONFIG).is_file() and any((folder / name).exists() for name in left)
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """Reads a run folder, without importing any plug-in of its config.
+
+    Args:
+        folder: the run folder.
+        name: see ``Run``.
+
+    Raises:
+        ConfigError: its config cannot be read.
+        DataError: its metrics cannot be read.
+    """
+    # A setting that this version no longer knows is no reason to hide a run.
+    config, _ = load_with_problems(folder / CONFIG, allow_imports=False)
+    rows = _read_rows(folder / METRICS)
+    metric, mode = _chooser(config)
+    points = [] if metric is None else _points(rows, metric)
+    # Of equal values the first, as the Checkpoint hook takes it.
+    choose = max if mode == "max" else min
+    best_step, best_value = choose(points, key=lambda point: point[1], default=(None, None))
+    return _read_status(
+        folder,
+        name,
+        last_step=max((row["step"] for row in rows), default=0),
+        metric=metric,
+        best_value=best_value,
+        best_step=best_step,
+        config=config.data,
+        rows=rows,
+    )
+
+
+def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Returns by path the settings that are not the same in all runs: a text for each run."""
+    first, *others = (_by_index(run.config) for run in runs)
+    paths = dict.fromkeys(path for other in others for path in differences(first, other))
+    nodes = [_nodes(run.config) for run in runs]
+    # A section that some run lacks is shown whole; the values in it would only say it again.
+    whole = [path for path in paths if not any(path.startswith(f"{one}.") for one in paths)]
+    return {
+        path: [show_value(one[path]) if path in one else ABSENT for one in nodes] for path in whole
+    }
+
+
+def validation_metrics(runs: Sequence[Run]) -> list[str]:
+    """Returns the names of all metrics under ``val/``, in the order in which they came."""
+    names = (name for run in runs for row in run.rows for name in row)
+    return list(dict.fromkeys(name for name in names if name.startswith("val/")))
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    for place, below, _ in os.walk(folder):
+        if is_run(Path(place)):
+            below.clear()  # what is in a run folder belongs to that run
+            yield Path(place)
+
+
+def _read_status(folder: Path, name: str, last_step: int, remark: str = "", **found: Any) -> Run:
+    """Returns a run with what its status says, which is older than its metrics while it runs."""
+    status = read_status(folder)
+    if status is None:
+        return Run(
+            name, folder, UNKNOWN, last_step, None, _last_change(folder), remark=remark, **found
+        )
+    ended = status.state not in ("running", "killed")
+    return Run(
+        name,
+        folder,
+        status.state,
+        max(status.step, last_step),
+        status.total_steps,
+        status.updated if ended else _last_change(folder),
+        remark=remark or status.message,
+        **found,
+    )
+
+
+def _last_change(folder: Path) -> datetime:
+    files = [folder / name for name in (CONFIG, METRICS, STATUS, "log.txt")]
+    newest = max(path.stat().st_mtime for path in files if path.is_file())
+    return datetime.fromtimestamp(newest, timezone.utc)
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = read_metrics(path)
+    except ValueError as error:  # no JSON, or no text
+        raise DataError(f"{path} has a line that is no JSON: {error}; remove that line.") from error
+    if not all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows):
+        raise DataError(f"{path} has a line without a step; remove that line.")
+    return rows
+
+
+def _chooser(config: Config) -> tuple[str | None, str]:
+    """Returns the metric that chooses ``best`` and its mode; no metric where nothing is chosen."""
+    hook = config.get("hooks.checkpoint")
+    if not isinstance(hook, dict):
+        return None, MODE
+    metric = hook.get("best", BEST)
+    return (metric if isinstance(metric, str) else None), hook.get("mode", MODE)
+
+
+def _points(rows: Sequence[dict[str, Any]], metric: str) -> list[tuple[int, float]]:
+    return [
+        (row["step"], row[metric])
+        for row in rows
+        if isinstance(row.get(metric), (int, float)) and math.isfinite(row[metric])
+    ]
+
+
+def _by_index(value: Any) -> Any:
+    """Returns a plain config whose lists of parts are mappings, so that each part has a path."""
+    children = _children(value)
+    return {key: _by_index(one) for key, one in children.items()} if children else value
+
+
+def _nodes(value: Any, path: str = "") -> dict[str, Any]:
+    """Returns everything in a plain config by dotted path, sections too."""
+    found = {path: value}
+    for key, one in _children(value).items():
+        found |= _nodes(one, join(path, key))
+    return found
+
+
+def _children(value: Any) -> dict[Any, Any]:
+    """Returns what is in a section or in a list of parts; nothing for any other value."""
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        return dict(enumerate(value))
+    return value if isinstance(value, dict) else {}

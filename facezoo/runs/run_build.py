@@ -1,0 +1,166 @@
+"""From a run that is prepared to the trainer that runs it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from facezoo import distributed
+from facezoo.config.config import Config
+from facezoo.data.loading.batch_augmentation import BatchAugmentation
+from facezoo.data.loading.loader import train_stream
+from facezoo.data.loading.reading import Reading, open_reading
+from facezoo.data.loading.sampler import TrainPlan
+from facezoo.distributed import own_device, with_shared_batch_norm
+from facezoo.evaluation.truth import with_truth
+from facezoo.evaluation.validation import Validation
+from facezoo.factory import (
+    build_batch_transforms,
+    build_dataset,
+    build_evaluators,
+    build_hooks,
+    build_model,
+    build_optimizer,
+    build_schedule,
+)
+from facezoo.inference.device import choose_device
+from facezoo.inference.protocols import configured_protocol
+from facezoo.runs.run_config import without_pretrained
+from facezoo.runs.run_start import Start
+from facezoo.structures import Batch
+from facezoo.training.allocator import keep_freed_memory
+from facezoo.training.generators import seed_generators
+from facezoo.training.settings import TrainSettings
+from facezoo.training.trainer import Trainer
+from facezoo.zoo.safe_load import init_from as load_parts
+
+logger = logging.getLogger(__name__)
+
+
+def built(start: Start) -> Config:
+    """Returns the config to build from: a resumed model needs no weights of a hub."""
+    return start.config if start.checkpoint is None else without_pretrained(start.config)
+
+
+def build_trainer(start: Start, init_from: str | None) -> Trainer:
+    """Builds everything that a run needs; the weights are the start's, not yet a checkpoint's.
+
+    Args:
+        start: what is to be trained, and where.
+        init_from: weights to start from, ``FILE`` or ``FILE:backbone,neck``.
+
+    Raises:
+        FacezooError: a part, the data or the weights are wrong.
+    """
+    config = built(start)
+    settings = TrainSettings(**config.data["train"])
+    device = own_device(choose_device(settings.device))
+    if device.type == "cpu":
+        keep_freed_memory()
+    seed_generators(settings.seed)
+    data = config.data["data"]
+    dataset, transforms = build_dataset(config, "train")
+    reading = _reading(config)
+    model = build_model(config)
+    if init_from is not None:
+        for line in load_parts(model, init_from):
+            logger.info("%s", line)
+    if settings.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    model = model.to(device)
+    if settings.sync_batch_norm:
+        model = with_shared_batch_norm(model, device)
+
+    def open_stream(step: int) -> Iterator[Batch]:
+        return train_stream(
+            dataset,
+            transforms,
+            data["batch_size"],
+            settings.seed,
+            start_step=step,
+            workers=data["workers"],
+            pin_memory=device.type == "cuda",
+            share=distributed.share(),
+            sides=data.get("multi_scale"),
+            on_unreadable=data.get("on_unreadable", "stop"),
+            reading=reading,
+        )
+
+    trainer = Trainer(
+        model,
+        build_optimizer(config, model),
+        build_schedule(config),
+        open_stream,
+        samples_per_epoch=len(dataset),
+        batch_size=data["batch_size"],
+        settings=settings,
+        hooks=build_hooks(config),
+        validation=_validation(config, reading),
+        folder=start.folder,
+        config=start.config,
+        note=start.note,
+        augmentation=_augmentation(config, len(dataset)),
+    )
+    if not distributed.is_main():  # else every rank would draw the same dropout
+        seed_generators(settings.seed, distributed.share().rank)
+    return trainer
+
+
+def _reading(config: Config) -> Reading:
+    """Returns how the run reads photographs; a config of an older version does not say."""
+    data = config.data["data"]
+    return open_reading(
+        data.get("cache"), data.get("cache_limit", "8GiB"), data.get("reduced_decoding", False)
+    )
+
+
+def _augmentation(config: Config, samples_per_epoch: int) -> BatchAugmentation | None:
+    """Returns what is done to this process's share of the batches, None for nothing."""
+    transforms = build_batch_transforms(config)
+    if not transforms:
+        return None
+    batch_size, seed = config["data.batch_size"], config["train.seed"]
+    plan = TrainPlan(samples_per_epoch, batch_size, seed, distributed.share())
+    return BatchAugmentation(tuple(transforms), plan)
+
+
+def _validation(config: Config, reading: Reading) -> Validation | None:
+    if not config.data["data"].get("val"):
+        return None
+    protocol = configured_protocol(config)
+    dataset, transforms = build_dataset(config, "val")
+    section = config.data["evaluation"]
+    root = config.get("data.root")
+    return Validation(
+        dataset,
+        transforms,
+        config.data["data"]["batch_size"],
+        config.data["data"]["workers"],
+        with_truth(build_evaluators(config), None, Path(root) if root else None, dataset),
+        protocol,
+        section["score_thresh"],
+        section["nms_thresh"],
+        reading,
+    )
+
+
+@contextmanager
+def algorithms(trainer: Trainer) -> Iterator[None]:
+    """Asks torch for deterministic or for fast algorithms while a run trains."""
+    settings, cudnn = trainer.settings, torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
+    one_size = not trainer.config.get("data.multi_scale")
+    cudnn.benchmark = one_size and not settings.deterministic
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.benchmark = before[1]

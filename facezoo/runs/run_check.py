@@ -1,0 +1,102 @@
+"""Everything that can be told to be wrong with a run before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from facezoo.config.config import Config, load_with_problems
+from facezoo.config.sections import located
+from facezoo.errors import ConfigError, FacezooError
+from facezoo.factory import build_optimizer, build_schedule, check_config
+from facezoo.inference.protocols import configured_protocol
+from facezoo.registry import HOOKS
+from facezoo.runs.run_config import carried_config
+from facezoo.training.hooks.evaluation import Evaluation
+from facezoo.training.pace import check_pace
+from facezoo.training.settings import TrainSettings
+
+NEEDED = {"data.train": "dataset", "optimizer": "type", "schedule": "type"}
+"""Sections that a model alone does without, each with the key that it cannot miss."""
+
+
+def check_run(
+    source: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str] = (),
+    allow_imports: bool = False,
+) -> list[str]:
+    """Builds everything that a run needs, trains nothing, and returns all that is wrong.
+
+    Args:
+        source: see ``facezoo.runs.run_config.open_config``.
+        overrides: such as ``["train.epochs=5"]``.
+        allow_imports: whether the config of a run or checkpoint may import plug-ins.
+    """
+    carried = carried_config(source)
+    allow_imports = allow_imports or carried is None
+    source = source if carried is None else carried
+    problems = check_config(source, overrides, allow_imports=allow_imports)
+    try:
+        config, unreadable = load_with_problems(source, overrides, allow_imports)
+    except ConfigError:
+        return problems
+    if not unreadable:
+        problems += _problems_of_run(config)
+    return list(dict.fromkeys(problems))
+
+
+def _problems_of_run(config: Config) -> list[str]:
+    """Returns what is wrong with a run whose sections are each in order."""
+    sentences = [
+        f"{path}: a run needs it; give it a mapping with {key!r}"
+        for path, key in NEEDED.items()
+        if config.get(path) is None
+    ]
+    if config.get("data.val") is None:
+        sentences += [
+            f"hooks.{name} needs a validation set: give data.val, or hooks.{name}=null"
+            for name, node in config["hooks"].items()
+            if _evaluates(node)
+        ]
+    settings, batch_size = TrainSettings(**config["train"]), config["data.batch_size"]
+    for check in (
+        lambda: settings.check_batch_size(batch_size),
+        lambda: settings.total_steps(1, batch_size),
+    ):
+        try:
+            check()
+        except ConfigError as error:
+            sentences += error.problems
+    sentences += _problems_of_pace(config)
+    problems = [located(sentence, config.tree) for sentence in sentences]
+    try:
+        configured_protocol(config)
+    except ConfigError as error:
+        problems += error.problems
+    return problems
+
+
+def _problems_of_pace(config: Config) -> list[str]:
+    """Returns why the schedule does not fit the optimizer; nothing where either is wrong itself."""
+    try:
+        # Over parameters of no model, as the settings of an optimizer are not the model's.
+        parameters = nn.Linear(1, 1, device="meta")
+        optimizer, schedule = build_optimizer(config, parameters), build_schedule(config)
+    except FacezooError:
+        return []
+    try:
+        check_pace(optimizer, schedule)
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+def _evaluates(node: Any) -> bool:
+    """Returns whether a hook in the config measures on the validation set."""
+    try:
+        return issubclass(HOOKS.find(node["type"])[0], Evaluation)
+    except (ConfigError, TypeError, KeyError):
+        return False

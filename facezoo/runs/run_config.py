@@ -1,0 +1,153 @@
+"""The config that a run uses: the one that was named, or on resume that of the run itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facezoo.config.config import Config, load_config
+from facezoo.config.signatures import show
+from facezoo.config.yaml_tree import join
+from facezoo.errors import CheckpointError, ConfigError
+from facezoo.runs.trial import sample_config
+from facezoo.zoo.catalogue import names
+
+CONFIG = "config.yaml"
+FIXED = ("model", "optimizer.type", "data.batch_size", "train.seed")
+"""What a run cannot change on the way: its weights, its optimizer's state, its stream of data."""
+NAMED = 8
+_NOTHING = object()
+
+
+def open_config(
+    source: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str] = (),
+    allow_imports: bool = False,
+) -> Config:
+    """Reads what ``load_config`` takes, or the config in a run folder or a checkpoint.
+
+    Args:
+        source: name, YAML file, mapping, Config, run folder or checkpoint.
+        overrides: such as ``["train.epochs=5"]``.
+        allow_imports: whether the config of a run or checkpoint may import plug-ins.
+
+    Raises:
+        ConfigError: see ``load_config``.
+    """
+    carried = carried_config(source)
+    if carried is None:
+        return load_config(source, overrides)
+    config = load_config(carried, overrides, allow_imports=allow_imports)
+    config.name = carried.resolve().parent.name
+    return config
+
+
+def carried_config(source: object) -> Path | None:
+    """Returns the file of the config in a run folder or a checkpoint; None for anything else.
+
+    A name of the zoo means the zoo, whatever folder has that name too.
+    """
+    in_zoo = isinstance(source, str) and source in names()
+    if in_zoo or not isinstance(source, (str, Path)) or "\n" in str(source):
+        return None
+    path = Path(source, CONFIG)
+    return path if path.is_file() else None
+
+
+def resumed_config(
+    checkpoint: Path,
+    name: str,
+    named: Config,
+    overrides: Sequence[str],
+    sample: bool = False,
+    allow_imports: bool = False,
+) -> tuple[Config, list[str]]:
+    """Returns the config that a resumed run goes on with, and what to say about it.
+
+    It is the run's own with the overrides on top. Plug-ins that ``named`` may import are imported,
+    as the user named that config; others of the run only where ``allow_imports`` says so.
+
+    Args:
+        checkpoint: where the run goes on.
+        name: of the config that the run began with.
+        named: the config that the user named, with the same overrides.
+        overrides: given now.
+        sample: whether it is a sample run.
+        allow_imports: see ``open_config``.
+
+    Raises:
+        ConfigError: the overrides change what a run cannot change, or the run is another's.
+        CheckpointError: the checkpoint has no config.
+    """
+    if not (checkpoint / CONFIG).is_file():
+        raise CheckpointError(
+            f"{checkpoint / CONFIG} is missing; resume from another folder in {checkpoint.parent}."
+        )
+    named.import_plugins()
+    own = load_config(checkpoint / CONFIG, allow_imports=allow_imports)
+    if name != named.name and differences(own.get("model"), named.get("model")):
+        raise ConfigError(
+            f"{checkpoint} is of a run of {name}, and {named.name} is another model; name {name}, "
+            "or another run."
+        )
+    config = load_config(own, overrides)
+    config = sample_config(config) if sample else config
+    config.name = named.name
+    changes = differences(own.data, config.data)
+    fixed = {path: pair for path, pair in changes.items() if _is_fixed(path)}
+    if fixed:
+        raise ConfigError(
+            f"A run cannot change {listed(fixed)} on the way: leave that as it was, or start a new "
+            f"run from its weights with --init-from {checkpoint / 'model.safetensors'}."
+        )
+    lines = [
+        f"Changed from here on: {path}: {show_value(old)} -> {show_value(new)}"
+        for path, (old, new) in changes.items()
+    ]
+    unused = differences(config.data, named.data)
+    if unused:
+        kept = {path: (theirs, own) for path, (own, theirs) in unused.items()}
+        lines.append(
+            f"The run keeps its own settings where {named.name} has others (there -> here): "
+            f"{listed(kept)}."
+        )
+    return config, lines
+
+
+def without_pretrained(config: Config) -> Config:
+    """Returns the config for a model whose weights come from a checkpoint, not from a hub."""
+    if not config.get("model.backbone.pretrained"):
+        return config
+    return load_config(config, ["model.backbone.pretrained=false"])
+
+
+def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Returns the values that differ between two plain configs, by dotted path."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = dict(enumerate(old)), dict(enumerate(new))
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return {} if old is new or old == new else {path: (old, new)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in dict.fromkeys([*old, *new]):
+        one, other = old.get(key, _NOTHING), new.get(key, _NOTHING)
+        found |= differences(one, other, join(path, key))
+    return found
+
+
+def listed(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    """Returns the first few changes as text."""
+    texts = [
+        f"{path}: {show_value(old)} -> {show_value(new)}" for path, (old, new) in changes.items()
+    ]
+    more = len(texts) - NAMED
+    return "; ".join(texts[:NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def show_value(value: Any) -> str:
+    """Returns a value as messages show it."""
+    return "nothing" if value is _NOTHING else show(value)
+
+
+def _is_fixed(path: str) -> bool:
+    return any(path == one or path.startswith(f"{one}.") for one in FIXED)

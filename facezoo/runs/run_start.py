@@ -1,0 +1,189 @@
+"""What a run starts from, found out before anything is written."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import facezoo
+from facezoo import distributed
+from facezoo.config.config import Config, load_config
+from facezoo.errors import ConfigError
+from facezoo.runs.run_config import CONFIG, differences, open_config, resumed_config
+from facezoo.runs.run_folder import checkpoint_to_resume, run_folder
+from facezoo.runs.trial import SAMPLE_NOTE, sample_config
+from facezoo.training.checkpoint import read_state
+from facezoo.training.checkpoint_files import STATE, last_checkpoint
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that can begin.
+
+    Attributes:
+        config: what it trains.
+        folder: the run folder, which may not be there yet.
+        checkpoint: where it goes on, or None.
+        note: stands beside each of its numbers; often empty.
+        remarks: what the log is to say of the config.
+        command: what goes on with the run when it was interrupted.
+        written_by: version of facezoo that wrote the checkpoint.
+    """
+
+    config: Config
+    folder: Path
+    checkpoint: Path | None = None
+    note: str = ""
+    remarks: Sequence[str] = ()
+    command: str = ""
+    written_by: str = ""
+
+
+def prepare(
+    source: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str],
+    out: str | Path | None,
+    resume: bool | str | Path | None,
+    sample: bool,
+    allow_imports: bool,
+    or_anew: bool = False,
+) -> Start:
+    """Finds the config, the folder and the checkpoint of a run; writes nothing.
+
+    Args:
+        source: see ``facezoo.runs.run.train``, like the next five.
+        overrides: of the config.
+        out: the run folder.
+        resume: where to go on.
+        sample: whether it is a sample run; those of a config have a folder of their own.
+        allow_imports: whether the config of a run may import plug-ins.
+        or_anew: start anew where there is nothing to resume, also in the folder of a run of this
+            config that ended before its first checkpoint.
+
+    Raises:
+        FacezooError: the config, the folder or the checkpoint is wrong.
+    """
+    named = open_config(source, overrides, allow_imports)
+    named = sample_config(named) if sample else named
+    note = SAMPLE_NOTE if sample else ""
+    name = f"{named.name}-sample" if sample else named.name
+    # Rank 0 looks, as it may be about to write where the others still look.
+    checkpoint, folder = distributed.from_main(
+        _places(name, named, out, resume, or_anew) if distributed.is_main() else (None, Path())
+    )
+    command = f"facezoo train {_as_word(source)} --resume {folder}{' --sample' if sample else ''}"
+    if checkpoint is None:
+        begun = (folder / CONFIG).is_file()
+        anew = f"Begun anew in {folder}, where a run ended before its first checkpoint."
+        return Start(named, folder, note=note, remarks=[anew] if begun else [], command=command)
+    state = read_state(checkpoint / STATE)
+    if state.get("note", note) != note:
+        theirs, this = ("real", "sample") if sample else ("sample", "real")
+        raise ConfigError(
+            f"{checkpoint} is of a {theirs} run, and a {this} run cannot go on with it; name the "
+            f"folder of a {this} run, or start anew."
+        )
+    written_by = state["made_with"]["facezoo"]
+    try:
+        config, remarks = resumed_config(
+            checkpoint, state.get("name", named.name), named, overrides, sample, allow_imports
+        )
+    except ConfigError as error:
+        raise of_version(error, written_by) from error
+    return Start(config, folder, checkpoint, note, remarks, command, written_by)
+
+
+def prepare_many(
+    sources: Sequence[str | Path | Mapping[str, Any] | Config],
+    overrides: Sequence[str],
+    out: str | Path | None,
+    resume: bool,
+    init_from: str | None,
+    sample: bool,
+    allow_imports: bool,
+) -> list[Start]:
+    """Finds config, folder and checkpoint of several runs; see ``prepare``.
+
+    Args:
+        sources: see ``facezoo.runs.run.train_many``, like the other arguments.
+        overrides: of every config.
+        out: the folder of the run folders.
+        resume: whether to go on with the runs that are there.
+        init_from: weights that those start from which begin.
+        sample: whether they are sample runs.
+        allow_imports: whether the configs of runs may import plug-ins.
+
+    Raises:
+        FacezooError: two configs have one name, there is nothing to resume, or see ``prepare``.
+    """
+    names = [open_config(one, overrides, allow_imports).name for one in sources]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Two of the configs have one name ({', '.join(names)}); rename a file.")
+    # It has what those need that have not begun, unlike the command that resumes one run.
+    options = [
+        *([] if out is None else ["--out", str(out)]),
+        *([] if init_from is None else ["--init-from", init_from]),
+        *(["--sample"] if sample else []),
+        *(["--allow-imports"] if allow_imports else []),
+    ]
+    words = [*map(_as_word, sources), *overrides, *options, "--resume"]
+    command = f"facezoo train {shlex.join(words)}"
+    starts = []
+    for one, name in zip(sources, names, strict=True):
+        folder = None if out is None else Path(out) / name
+        start = prepare(one, overrides, folder, resume, sample, allow_imports, or_anew=True)
+        starts.append(replace(start, command=command))
+    if resume and not any(one.checkpoint or one.remarks for one in starts):
+        raise ConfigError(
+            f"There is no run of any of {', '.join(names)} to resume; leave out the resume."
+        )
+    return starts
+
+
+def of_version(error: ConfigError, written_by: str) -> ConfigError:
+    """Returns what is wrong with a config of another version of facezoo, with both versions."""
+    if written_by == facezoo.__version__:
+        return error
+    return ConfigError(
+        [
+            f"{problem} (The run was made with facezoo {written_by}, this is "
+            f"{facezoo.__version__}: override the value, or go on with that version.)"
+            for problem in error.problems
+        ]
+    )
+
+
+def _as_word(source: object) -> str:
+    """Returns how a command names a config."""
+    return str(source) if isinstance(source, (str, Path)) else "CONFIG"
+
+
+def _places(
+    name: str,
+    config: Config,
+    out: str | Path | None,
+    resume: bool | str | Path | None,
+    or_anew: bool,
+) -> tuple[Path | None, Path]:
+    """Returns the checkpoint to go on from, if there is one, and the run folder."""
+    if out is None and distributed.may_restart():
+        raise ConfigError(
+            "torchrun may restart this run (--max-restarts), which then has to find its folder: "
+            "name it with --out."
+        )
+    restarted = distributed.is_restarted() and out is not None
+    if restarted and last_checkpoint(Path(str(out))) is not None:
+        resume = True  # further on than a checkpoint that the command names
+    checkpoint = checkpoint_to_resume(name, out, resume or restarted, or_anew or restarted)
+    begun = resume is True and or_anew and out is not None and _is_of(Path(out), config)
+    return checkpoint, run_folder(name, out, checkpoint, used=restarted or begun)
+
+
+def _is_of(folder: Path, config: Config) -> bool:
+    """Returns whether a run of the config's model has begun in a folder."""
+    if not (folder / CONFIG).is_file():
+        return False
+    return not differences(load_config(folder / CONFIG).get("model"), config.get("model"))

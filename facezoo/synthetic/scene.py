@@ -1,0 +1,226 @@
+"""A scene: people and things planned in an image, what of their faces is seen, and the painting.
+
+Planning and painting draw from generators of their own, so that the truth of an image is known
+without painting it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.structures import NUM_LANDMARKS
+from facezoo.synthetic.backdrops import draw_backdrop
+from facezoo.synthetic.camera import photograph, sample_light
+from facezoo.synthetic.dice import Dice
+from facezoo.synthetic.figures import FACE, Figure, mark, paint
+from facezoo.synthetic.person import draw_back_view, draw_person
+from facezoo.synthetic.things import DISTRACTORS, OCCLUDERS, draw_thing
+
+KINDS = ("empty",) * 2 + ("portrait",) * 6 + ("group",) * 12 + ("crowd",) * 5
+LARGEST_SHARE = 0.95
+"""No face is higher than this share of the image's shorter side."""
+SEEN_SHARE = 0.3
+"""A face of which less than this share is seen is ignored."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a scene may hold.
+
+    Attributes:
+        height: of the image in pixels.
+        width: of the image in pixels.
+        face_sizes: lowest and highest face in pixels.
+        max_faces: most faces of one image.
+    """
+
+    height: int
+    width: int
+    face_sizes: tuple[float, float]
+    max_faces: int
+
+
+class Annotation(NamedTuple):
+    """The faces of a scene that show at all: boxes n x 4, landmarks n x 5 x 2, ignore n."""
+
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    ignore: NDArray[np.bool_]
+
+
+class Spot(NamedTuple):
+    """Where a face goes: its height and the middle of its box."""
+
+    size: float
+    x: float
+    y: float
+
+
+def plan_scene(dice: Dice, space: Space) -> list[Figure]:
+    """Returns the figures of one scene, back to front; those with landmarks show a face."""
+    kind = dice.pick(KINDS) if space.max_faces else "empty"
+    low, high = space.face_sizes
+    figures = []
+    for _ in range(dice.integer(2, 8) if kind == "empty" else dice.integer(0, 5)):
+        side = min(space.height, space.width)
+        size = dice.log_uniform(max(12.0, low), max(24.0, min(1.2 * high, 0.5 * side)))
+        at = (dice.uniform(0, space.width), dice.uniform(0, space.height))
+        figures.append(draw_thing(dice, DISTRACTORS, size, at))
+    if kind == "empty":
+        spots = _group(dice, space, dice.integer(0, 2))
+        return figures + [_figure(dice, space, spot, turned_away=1.0) for spot in reversed(spots)]
+    if kind == "crowd":
+        spots, turned_away, hidden = _crowd(dice, space), 0.1, 0.06
+    else:
+        count = 1 if kind == "portrait" else dice.integer(2, 8)
+        spots = _group(dice, space, min(count, space.max_faces))
+        turned_away, hidden = (0.0, 0.15) if kind == "portrait" else (0.08, 0.16)
+    for spot in sorted(spots):
+        figures.append(_figure(dice, space, spot, turned_away))
+        if dice.chance(hidden):
+            at = (spot.x + spot.size * dice.bell(0.25), spot.y + spot.size * dice.bell(0.3))
+            size = spot.size * dice.uniform(0.4, 0.9)
+            figures.append(draw_thing(dice, OCCLUDERS, size, at))
+    return figures
+
+
+def _figure(dice: Dice, space: Space, spot: Spot, turned_away: float) -> Figure:
+    standing = spot.y + 2.2 * spot.size < space.height
+    draw = draw_back_view if dice.chance(turned_away) else draw_person
+    return draw(dice, spot.size, (spot.x, spot.y), standing=standing)
+
+
+def _spot(dice: Dice, space: Space, size: float) -> Spot:
+    """Returns a place whose middle is in the image; now and then its border cuts the face.
+
+    What is left of the height is never less than the smallest size asked for.
+    """
+    spare = size - space.face_sizes[0]
+    cut_x, cut_y = (min(0.3 * size, spare) if dice.chance(0.08) else 0.0 for _ in range(2))
+    x = dice.uniform(0.42 * size - cut_x, space.width - 0.42 * size + cut_x)
+    return Spot(size, x, dice.uniform(size / 2 - cut_y, space.height - size / 2 + cut_y))
+
+
+def _group(dice: Dice, space: Space, count: int) -> list[Spot]:
+    """Returns up to ``count`` places, the nearest person first; what finds no room is left out."""
+    sizes = sorted((dice.log_uniform(*space.face_sizes) for _ in range(count)), reverse=True)
+    level, slope = dice.uniform(0.3, 0.55) * space.height, dice.uniform(-0.2, 1.0)
+    on_ground, spots = dice.chance(0.6), list[Spot]()
+    for size in sizes:
+        allowed = 0.5 if dice.chance(0.2) else 0.0
+        for _ in range(12):
+            spot = _spot(dice, space, size)
+            if on_ground:
+                # Who stands on one ground is seen the lower the nearer, about the eye's level.
+                y = level + slope * size + dice.bell(0.2) * size
+                spot = spot._replace(y=min(max(y, size / 2), space.height - size / 2))
+            if _covered(spot, spots) <= allowed:
+                spots.append(spot)
+                break
+    return spots
+
+
+def _covered(spot: Spot, nearer: list[Spot]) -> float:
+    """Returns the rough share of a face that nearer people's heads and bodies cover."""
+    if not nearer:
+        return 0.0
+    steps = np.linspace(-0.45, 0.45, 5)
+    x = (spot.x + 0.8 * spot.size * steps)[:, None, None]
+    y = (spot.y + spot.size * steps)[:, None]
+    size, at_x, at_y = np.array(nearer).T
+    away, below = np.abs(x - at_x) / size, (y - at_y) / size
+    head = (away < 0.55) & (np.abs(below + 0.05) < 0.7)
+    body = (away < 0.9) & (below > 0.4) & (below < 2.5)
+    return float((head | body).any(axis=-1).mean())
+
+
+def _crowd(dice: Dice, space: Space) -> list[Spot]:
+    """Returns rows of people, the farthest first, each row somewhat larger than the last."""
+    low, high = space.face_sizes
+    count = round(dice.log_uniform(min(9, space.max_faces), space.max_faces + 0.5))
+    size = dice.log_uniform(low, max(low * 1.01, min(high, min(space.height, space.width) / 9)))
+    growth, spread = dice.uniform(1.0, 1.2), dice.uniform(1.0, 1.9)
+    y, spots = size * dice.uniform(0.7, 4.0), list[Spot]()
+    while y + size / 2 < space.height and len(spots) < count:
+        x = size * dice.uniform(0.45, 1.2)
+        while x + 0.42 * size < space.width and len(spots) < count:
+            own = min(high, max(low, size * dice.uniform(0.88, 1.12)))
+            at_y = y + size * dice.bell(0.12)
+            spots.append(Spot(own, x, min(max(at_y, own / 2), space.height - own / 2)))
+            x += size * spread * dice.uniform(0.8, 1.5)
+        y += size * dice.uniform(1.25, 2.0)
+        size = min(high, size * growth)
+    # Rows that do not fill the image stand anywhere in it, mostly low.
+    lowest = max((spot.y + 3 * spot.size for spot in spots), default=0.0)
+    down = max(0.0, space.height - lowest) * max(dice.unit(), dice.unit())
+    return [spot._replace(y=spot.y + down) for spot in spots]
+
+
+def annotate(figures: list[Figure], space: Space) -> Annotation:
+    """Returns what is seen of each face, from the paths of the figures alone."""
+    owners = np.zeros((space.height, space.width), np.int32)
+    for number, figure in enumerate(figures, start=1):
+        mark(owners, figure, number)
+    boxes, landmarks, ignore = [], [], []
+    for number, figure in enumerate(figures, start=1):
+        if figure.landmarks is None:
+            continue
+        points = figure.face_points()
+        box = np.stack([points.min(axis=0), points.max(axis=0)])
+        seen = _seen_share(figure, box, owners, number)
+        if seen:
+            boxes.append(np.clip(box, 0, (space.width, space.height)).ravel())
+            landmarks.append(_seen_landmarks(figure.landmarks, owners, number))
+            ignore.append(seen < SEEN_SHARE)
+    return Annotation(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(landmarks, np.float32).reshape(-1, NUM_LANDMARKS, 2),
+        np.array(ignore, bool),
+    )
+
+
+def _seen_share(
+    figure: Figure, box: NDArray[np.float64], owners: NDArray[np.int32], number: int
+) -> float:
+    """Returns the share of a face's pixels that are in the image with nothing before them."""
+    low = np.floor(box[0]).astype(int) - 1
+    high = np.ceil(box[1]).astype(int) + 2
+    left, top = np.maximum(low, 0)
+    seen = np.count_nonzero(owners[top : max(0, high[1]), left : max(0, high[0])] == number)
+    if not seen:
+        return 0.0
+    alone = np.zeros((high - low)[::-1], np.int32)
+    shapes = [shape for shape in figure.shapes if shape[4] == FACE]
+    mark(alone, Figure(figure.points - low, shapes, figure.size), number)
+    return seen / cv2.countNonZero(alone)
+
+
+def _seen_landmarks(
+    landmarks: NDArray[np.float64], owners: NDArray[np.int32], number: int
+) -> NDArray[np.float64]:
+    """Returns the landmarks, NaN where they are outside or lie more than a pixel off the face."""
+    height, width = owners.shape
+    seen = np.full((NUM_LANDMARKS, 2), np.nan)
+    for index, (x, y) in enumerate(landmarks.tolist()):
+        if not (0 <= x < width and 0 <= y < height):
+            continue
+        near = owners[max(0, int(y) - 1) : int(y) + 2, max(0, int(x) - 1) : int(x) + 2]
+        if (near == number).any():
+            seen[index] = x, y
+    return seen
+
+
+def paint_scene(dice: Dice, figures: list[Figure], space: Space) -> NDArray[np.uint8]:
+    """Returns the picture of the scene, H x W x 3, RGB."""
+    image = draw_backdrop(dice, space.height, space.width)
+    light = sample_light(dice)
+    for figure in figures:
+        paint(image, figure, light)
+    sizes = [figure.size for figure in figures if figure.landmarks is not None]
+    image = photograph(dice, image, min(sizes, default=float(space.height)))
+    return np.asarray(image, np.uint8)

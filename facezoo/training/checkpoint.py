@@ -1,0 +1,282 @@
+"""Checkpoints: the whole state of a run, from which it goes on exactly.
+
+    step_000120/
+      model.safetensors   weights to evaluate and give away: the average where EMA is on
+      raw.safetensors     the trained weights, only where EMA is on
+      state.pt            optimizer, scaler, hooks, counters, generators, config, versions
+      config.yaml         the merged config, as `facezoo eval` takes it
+      digests.json        sha256 of each of the files above
+
+Tensors are stored contiguous; loading copies them into the model's own memory layout. ``state.pt``
+holds plain values and tensors only, so that it loads with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+import facezoo
+from facezoo import distributed
+from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
+from facezoo.training.checkpoint_files import STATE, check_digests, new_folder, write_digests
+from facezoo.training.generators import generators, seed_generators, set_generators
+from facezoo.zoo.safe_load import load_weights, save_tensors
+
+if TYPE_CHECKING:
+    from facezoo.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 2
+WEIGHTS = "model.safetensors"
+RAW_WEIGHTS = "raw.safetensors"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a run at one step, apart from the run: what happens to it later changes nothing.
+
+    Attributes:
+        weights: tensors by name, by the file that they go to.
+        state: what goes to ``state.pt``.
+        config: the merged config as YAML.
+    """
+
+    weights: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+    config: str
+
+
+def take_snapshot(trainer: Trainer) -> Snapshot:
+    """Copies the whole state of a trainer into memory of the CPU; every rank has to call it.
+
+    Raises:
+        NonFiniteLossError: a loss since the last look was not finite.
+    """
+    trainer.check_finite()
+    weights = {WEIGHTS: _weights(trainer.deployed)}
+    if trainer.averaged is not None:
+        weights[RAW_WEIGHTS] = _weights(trainer.model)
+    return Snapshot(weights, _copied(_state(trainer)), trainer.config.to_yaml())
+
+
+def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
+    """Writes a snapshot to ``folder``, which appears under its name when complete.
+
+    Raises:
+        CheckpointError: it cannot be written; whatever stood in ``folder`` before still does.
+    """
+    marks = {"step": str(snapshot.state["step"]), "facezoo": facezoo.__version__}
+    try:
+        with new_folder(folder) as temporary:
+            (temporary / "config.yaml").write_text(snapshot.config, encoding="utf-8")
+            for name, tensors in snapshot.weights.items():
+                save_tensors(temporary / name, tensors, marks)
+            torch.save(snapshot.state, temporary / STATE)
+            write_digests(temporary)
+    except (OSError, RuntimeError, CheckpointError) as error:  # torch raises RuntimeError
+        raise CheckpointError(
+            f"{folder} could not be written ({str(error).splitlines()[0]}); the checkpoints before "
+            "it are whole: make room, and go on with --resume."
+        ) from error
+
+
+def save_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Writes the trainer's whole state to ``folder``, which appears under its name when complete.
+
+    Every rank has to call it; rank 0 writes.
+
+    Raises:
+        NonFiniteLossError: a loss since the last look was not finite; nothing is written then.
+        CheckpointError: it cannot be written.
+    """
+    snapshot = take_snapshot(trainer)
+    if distributed.is_main():
+        write_snapshot(snapshot, folder)
+
+
+def load_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Puts a trainer that was built from the run's config into the state of a checkpoint.
+
+    The arguments of the optimizer, such as ``weight_decay``, stay those of the trainer. What may
+    keep the run from going on to the last bit is logged.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or of another architecture.
+        ConfigError: the run has left out more steps than ``train.max_skipped``.
+    """
+    check_digests(folder)
+    state = read_state(folder / STATE)
+    averaged = (folder / RAW_WEIGHTS).is_file()
+    load_weights(trainer.model, folder / (RAW_WEIGHTS if averaged else WEIGHTS))
+    if averaged and any(hook.keeps_average for hook in trainer.hooks.values()):
+        trainer.averaged = copy.deepcopy(trainer.model).requires_grad_(False).eval()
+        load_weights(trainer.averaged, folder / WEIGHTS)
+    _load_optimizer(trainer.optimizer, state["optimizer"], folder / STATE)
+    if state["scaler"]:
+        trainer.scaler.load_state_dict(state["scaler"])
+    elif trainer.scaler.is_enabled():
+        logger.info("The run had no gradient scaler so far; it begins with a new one.")
+    trainer.step = state["step"]
+    trainer.metrics = dict(state["metrics"])
+    trainer.pending = [(event, name) for event, name in state["pending"] if name in trainer.hooks]
+    trainer.window.load_state_dict(state["window"])
+    if not distributed.is_main():  # the counts of all ranks are in rank 0's
+        trainer.window.dropped = trainer.window.unreadable = 0
+    if trainer.window.bad_steps > trainer.settings.max_skipped:
+        raise ConfigError(
+            f"The run has left out {trainer.window.bad_steps} steps already; train.max_skipped is "
+            f"{trainer.settings.max_skipped}: give at least that many."
+        )
+    trainer.update.bad_steps.fill_(trainer.window.bad_steps)
+    for name, hook in trainer.hooks.items():
+        if name in state["hooks"]:
+            hook.load_state_dict(state["hooks"][name])
+    _set_generators(trainer, state["generators"])
+    for line in _what_may_differ(state["made_with"], _made_with(trainer)):
+        logger.warning("%s", line)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Returns what ``state.pt`` holds, in the form of this version.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of a version that cannot be read.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is missing; give a run folder, or one of the folders in its checkpoints/."
+        ) from error
+    except DAMAGED_FILE as error:
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint of facezoo; resume from another folder in "
+            f"{path.parent.parent}."
+        ) from error
+    found = state.get("format") if isinstance(state, dict) else None
+    while found in MIGRATIONS:
+        state = MIGRATIONS[found](state)
+        found = state["format"]
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {found}, this version of facezoo reads {FORMAT}; "
+            "start anew from its weights with --init-from."
+        )
+    return state
+
+
+def _from_1(state: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 knew one process, and no event that an interrupted run still owes its hooks."""
+    bad = torch.zeros(len(state["window"]["steps"]), dtype=torch.bool)
+    window = {**state["window"], "bad": bad, "skipped": 0}
+    return {
+        **state,
+        "format": 2,
+        "window": window,
+        "pending": [],
+        "generators": [state["generators"]],
+        "made_with": {"facezoo": state["versions"]["facezoo"], "torch": state["versions"]["torch"]},
+    }
+
+
+MIGRATIONS: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+"""By the format that is read: what gives the next one."""
+
+
+def _state(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "step": trainer.step,
+        "metrics": dict(trainer.metrics),
+        "pending": [list(one) for one in trainer.pending],
+        "optimizer": trainer.optimizer.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+        "window": trainer.window.state_dict()
+        | {
+            "dropped": sum(distributed.gather(trainer.window.dropped)),
+            "unreadable": sum(distributed.gather(trainer.window.unreadable)),
+        },
+        "hooks": {name: hook.state_dict() for name, hook in trainer.hooks.items()},
+        "generators": distributed.gather(generators()),
+        "config": trainer.config.data,
+        "name": trainer.config.name,
+        "note": trainer.note,
+        "made_with": _made_with(trainer),
+    }
+
+
+def _made_with(trainer: Trainer) -> dict[str, Any]:
+    """Returns what the last bits of a result depend on beside the config."""
+    return {
+        "facezoo": facezoo.__version__,
+        "torch": str(torch.__version__),
+        "device": trainer.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": distributed.share().world_size,
+    }
+
+
+def _what_may_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    changes = [
+        f"{name} {before[name]} -> {value}"
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]
+    if not changes:
+        return []
+    return [
+        f"The run goes on with the same samples, but not to the last bit: {', '.join(changes)}."
+    ]
+
+
+def _set_generators(trainer: Trainer, states: list[dict[str, Any]]) -> None:
+    """Gives each rank its generators back; a rank that was not there before gets new ones."""
+    rank = distributed.share().rank
+    if rank < len(states):
+        set_generators(states[rank])
+    else:
+        seed_generators(trainer.settings.seed, trainer.step, rank)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], path: Path) -> None:
+    own = [
+        {name: value for name, value in group.items() if name not in ("params", "lr")}
+        for group in optimizer.param_groups
+    ]
+    try:
+        optimizer.load_state_dict(dict(state))
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} holds the state of another optimizer ({error}); resume with the config of "
+            "the run, or start anew from its weights with --init-from."
+        ) from error
+    for group, arguments in zip(optimizer.param_groups, own, strict=True):
+        group.update(arguments)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Returns a copy of a model's tensors, contiguous, as safetensors wants them."""
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _copied(value: Any) -> Any:
+    """Returns plain values and tensors copied deeply, on the CPU, in the same memory layout."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {name: _copied(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(one) for one in value)
+    return value

@@ -1,0 +1,202 @@
+"""Saves the run: every so often, at its end, and whenever a metric is the best so far."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from facezoo import distributed
+from facezoo.errors import CheckpointError, ConfigError, FacezooError
+from facezoo.registry import HOOKS
+from facezoo.training.checkpoint import Snapshot, take_snapshot, write_snapshot
+from facezoo.training.checkpoint_files import point, saved_steps
+from facezoo.training.hooks.hook import Hook, is_due
+
+if TYPE_CHECKING:
+    from facezoo.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@HOOKS.register
+class Checkpoint(Hook):
+    """Writes ``checkpoints/step_000120`` and lets ``last`` and ``best`` name two of them.
+
+    The state is copied after the step, and a thread writes it while the next steps go on. ``last``
+    moves once the new checkpoint stands, and older ones are deleted after that, so that there is a
+    whole checkpoint at any moment. A run that is interrupted saves its latest step too, and so
+    does one that fails between two steps. A metric that is not finite is never the best.
+
+    Args:
+        every_epochs: period in epochs; may be a fraction.
+        every_steps: period in steps.
+        keep: checkpoints kept beside ``best``, newest first.
+        best: the metric that chooses ``best``, or None for no ``best``.
+        mode: whether its smaller or larger values are better.
+        on_write_error: what a checkpoint that cannot be written, as on a full disk, does: ``stop``
+            ends the run, ``warn`` lets it go on. The checkpoints before it stay in either case.
+    """
+
+    def __init__(
+        self,
+        every_epochs: float | None = 1,
+        every_steps: int | None = None,
+        keep: int = 2,
+        best: str | None = "val/loss",
+        mode: Literal["min", "max"] = "min",
+        on_write_error: Literal["stop", "warn"] = "stop",
+    ) -> None:
+        if keep < 1:
+            raise ConfigError(f"keep is {keep}; keep at least 1.")
+        self.every_epochs = every_epochs
+        self.every_steps = every_steps
+        self.keep = keep
+        self.best = best
+        self.mode = mode
+        self.on_write_error = on_write_error
+        self.best_value: float | None = None
+        self.best_step: int | None = None
+        self._saved_step: int | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Notes the step that the run starts from."""
+        self._saved_step = trainer.step
+        self._writer = ThreadPoolExecutor(1, "facezoo-checkpoint")
+
+    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        """Remembers whether this step's metric is the best so far."""
+        if self.best is None or self.best not in metrics:
+            return
+        value = metrics[self.best]
+        if not math.isfinite(value):
+            return
+        sign = -1 if self.mode == "min" else 1
+        if self.best_value is None or sign * value > sign * self.best_value:
+            self.best_value, self.best_step = value, trainer.step
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Saves where it is due, or where this step is the best."""
+        if self._writing is not None and self._writing.done():
+            self._finish_writing()
+        is_best = self.best_step == trainer.step
+        if is_best or is_due(trainer, self.every_epochs, self.every_steps):
+            self._save(trainer)
+        if trainer.is_last_step:
+            self._finish_writing()
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Saves what an interrupted or failed run has; says so where ``best`` never came."""
+        if trainer.failed or not trainer.is_last_step or trainer.pending:
+            self._rescue(trainer)
+        elif self.best is not None and self.best_value is None:
+            logger.warning(
+                "There is no best checkpoint, since %s was never %s; published were: %s.",
+                self.best,
+                "finite" if self.best in trainer.metrics else "published",
+                ", ".join(sorted(trainer.metrics)),
+            )
+        if self._writer is not None:
+            self._writer.shutdown()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the best value and its step."""
+        return {
+            "best_value": self.best_value,
+            "best_step": self.best_step,
+            "chosen_by": [self.best, self.mode],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state_dict`` gave."""
+        if state.get("chosen_by", [self.best, self.mode]) == [self.best, self.mode]:
+            self.best_value, self.best_step = state["best_value"], state["best_step"]
+        else:
+            logger.info("The best checkpoint is chosen anew, as another metric chooses it now.")
+
+    def _save(self, trainer: Trainer) -> None:
+        """Copies the state and hands it to the thread, once the checkpoint before is written."""
+        self._finish_writing()
+        snapshot = take_snapshot(trainer)
+        self._saved_step = trainer.step
+        if self._writer is not None and distributed.is_main():
+            checkpoints = trainer.folder / "checkpoints"
+            best = (self.best_step, self.best_value)
+            self._writing = self._writer.submit(self._write, snapshot, checkpoints, *best)
+
+    def _write(
+        self,
+        snapshot: Snapshot,
+        checkpoints: Path,
+        best_step: int | None,
+        best_value: float | None,
+    ) -> None:
+        step = snapshot.state["step"]
+        folder = checkpoints / f"step_{step:06d}"
+        write_snapshot(snapshot, folder)
+        if best_step == step:  # before last, from which a killed run does this step once more
+            point(folder.with_name("best"), folder)
+            logger.info("Best so far at step %d: %s %.4f.", step, self.best, best_value)
+        point(folder.with_name("last"), folder)
+        self._prune(checkpoints, step)
+
+    def _finish_writing(self) -> None:
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+            CheckpointError: it could not be written, and ``on_write_error`` is ``stop``.
+        """
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        try:
+            writing.result()
+        except (CheckpointError, OSError) as error:
+            if self.on_write_error == "stop":
+                raise
+            logger.warning("%s", error)
+
+    def _rescue(self, trainer: Trainer) -> None:
+        """Saves the latest step of a run that ends early, and never raises over its error."""
+        unwritten = False
+        try:
+            self._finish_writing()
+        except (FacezooError, OSError) as error:
+            unwritten = True
+            logger.warning("%s", error)
+        together = trainer.interrupted or distributed.share().world_size == 1
+        if not (together and trainer.whole and self._is_new(trainer)):
+            return  # after a failure the other ranks are elsewhere
+        if distributed.any_rank(unwritten):
+            return
+        try:
+            self._save(trainer)
+            self._finish_writing()
+            logger.info("Saved the run after step %d.", trainer.step)
+        except (FacezooError, OSError) as error:
+            logger.warning("Step %d is not saved: %s", trainer.step, error)
+
+    def _is_new(self, trainer: Trainer) -> bool:
+        return self._saved_step is not None and trainer.step > self._saved_step
+
+    def _prune(self, checkpoints: Path, newest: int) -> None:
+        """Deletes what is neither new nor best, and what a killed process left half written.
+
+        Later steps are of a run that was left behind; they stay. What cannot be deleted, as others
+        read it, is tried again the next time.
+        """
+        steps = saved_steps(checkpoints.parent)
+        best = (checkpoints / "best").resolve()
+        done = sorted(step for step in steps if step <= newest)
+        for step in done[: -self.keep]:
+            if steps[step].resolve() != best:
+                shutil.rmtree(steps[step], ignore_errors=True)
+        for ending in ("new", "old"):
+            for folder in checkpoints.glob(f".step_*.{ending}"):
+                shutil.rmtree(folder, ignore_errors=True)

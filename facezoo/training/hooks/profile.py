@@ -1,0 +1,128 @@
+"""Where the time of a few steps goes."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch.autograd.profiler_util import EventList
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from facezoo.errors import ConfigError
+from facezoo.registry import HOOKS
+from facezoo.training.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from facezoo.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+STEP = "training step"
+"""Name of a step in the trace: from the end of the one before, with the wait for its batch."""
+LISTED = 10
+LOGGED = 3
+
+
+@HOOKS.register
+class Profile(Hook):
+    """Watches a few steps with torch's profiler and says which operations take the time.
+
+    Writes ``profile/trace.json`` (for ``chrome://tracing`` or https://ui.perfetto.dev) and
+    ``profile/operations.txt``, the ten operations with the most self time; then training goes on
+    at its usual speed. Evaluations and checkpoints that fall between these steps are in it too.
+
+    Args:
+        steps: how many are watched.
+        skip: how many go before them, as the first ones of a process are slower than the rest.
+    """
+
+    rank_0_only: ClassVar[bool] = True
+
+    def __init__(self, steps: int = 10, skip: int = 3) -> None:
+        if steps < 1:
+            raise ConfigError(f"steps is {steps}; profile at least 1.")
+        if skip < 0:
+            raise ConfigError(f"skip is {skip}; give 0 or more.")
+        self.steps = steps
+        self.skip = skip
+        self._done = 0
+        self._profiler: profile | None = None
+        self._step = ExitStack()
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Begins where no step is to go before."""
+        if self.skip == 0:
+            self._begin(trainer.device)
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Begins or ends where it is time to."""
+        self._done += 1
+        if self._profiler is not None:
+            self._step.close()
+            if self._done == self.skip + self.steps:
+                self._finish(trainer)
+            elif not trainer.is_last_step:
+                self._step.enter_context(record_function(STEP))
+        elif self._done == self.skip and not trainer.is_last_step:
+            self._begin(trainer.device)
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Writes what a run has that ends early."""
+        if self._profiler is not None:
+            self._step.close()
+            self._finish(trainer)
+        elif self._done <= self.skip and not trainer.failed:
+            logger.warning(
+                "Nothing was profiled: the run has %d steps, and hooks.profile skips the first %d.",
+                self._done,
+                self.skip,
+            )
+
+    def _begin(self, device: torch.device) -> None:
+        activities = [ProfilerActivity.CPU]
+        if device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        self._profiler = profile(activities=activities)
+        self._profiler.start()
+        self._step.enter_context(record_function(STEP))
+
+    def _finish(self, trainer: Trainer) -> None:
+        """Stops, and writes the files; a full disk ends no run."""
+        assert self._profiler is not None
+        profiler, self._profiler = self._profiler, None
+        on_gpu = trainer.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.synchronize(trainer.device)
+        profiler.stop()
+        watched = min(self._done - self.skip, self.steps)
+        operations = profiler.key_averages()
+        operations[:] = [one for one in operations if one.key != STEP]
+        folder = trainer.folder / "profile"
+        try:
+            _write(folder, profiler, operations, on_gpu)
+        except OSError as error:
+            logger.warning("The profile could not be written: %s", error)
+            return
+        logger.info("Profiled %d steps; the trace and the table are in %s.", watched, folder)
+        for line in slowest(operations, on_gpu):
+            logger.info("  %s", line)
+
+
+def slowest(operations: EventList, on_gpu: bool) -> list[str]:
+    """Returns a line for each of the operations that take the most self time, longest first."""
+    attribute = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    times = {one.key: (getattr(one, attribute), one.count) for one in operations}
+    total = sum(time for time, _ in times.values()) or 1.0
+    longest = sorted(times.items(), key=lambda item: -item[1][0])[:LOGGED]
+    return [f"{time / total:4.0%}  {name} ({count} calls)" for name, (time, count) in longest]
+
+
+def _write(folder: Path, profiler: profile, operations: EventList, on_gpu: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    profiler.export_chrome_trace(str(folder / "trace.json"))
+    order = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    table = operations.table(sort_by=order, row_limit=LISTED)
+    (folder / "operations.txt").write_text(table + "\n", encoding="utf-8")

@@ -1,0 +1,247 @@
+import errno
+import hashlib
+import http.server
+import io
+import shutil
+import threading
+import zipfile
+from dataclasses import dataclass, field
+
+import pytest
+
+from facezoo.datatools import download
+from facezoo.datatools.download import WIDERFACE, Archive, download_widerface, fetch, unpack
+from facezoo.errors import DataError
+
+MEMBERS = {"box/a.txt": b"one", "box/deep/b.bin": bytes(range(256)) * 900, "readme.txt": b"no"}
+
+
+def zipped(members=MEMBERS):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as content:
+        for name, data in members.items():
+            content.writestr(name, data)
+    return buffer.getvalue()
+
+
+@dataclass
+class Server:
+    """What a server answers, and what it was asked for."""
+
+    address: str = ""
+    body: bytes = b""
+    stated: int | None = None
+    stop_after: int | None = None
+    ranges: bool = True
+    status: int | None = None
+    asked: list = field(default_factory=list)
+
+    def archive(self, sha256=None, folder="box"):
+        return Archive(f"{self.address}/box.zip", folder, sha256)
+
+
+@pytest.fixture
+def server():
+    state = Server(body=zipped())
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            wanted = self.headers.get("Range")
+            state.asked.append(wanted)
+            start = int(wanted[len("bytes=") : -1]) if wanted and state.ranges else 0
+            if state.status or start >= len(state.body):
+                return self.send_error(state.status or 416)
+            self.send_response(206 if start else 200)
+            length = len(state.body) - start if state.stated is None else state.stated
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(state.body[start:][: state.stop_after])
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as service:
+        state.address = f"http://127.0.0.1:{service.server_port}"
+        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield state
+        service.shutdown()
+        thread.join()
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def contents(root):
+    found = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+WANTED = {name: data for name, data in MEMBERS.items() if name.startswith("box/")}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_fetches_and_unpacks(server, tmp_path, known):
+    root = tmp_path / "new" / "root"
+    archive = server.archive(sha256(server.body) if known else None)
+    download_widerface(root, [archive])
+    assert contents(root) == WANTED
+    download_widerface(root, [archive])
+    assert server.asked == [None]
+
+
+def test_goes_on_where_it_broke_off(server, tmp_path):
+    server.stop_after = 1000
+    archive = server.archive(sha256(server.body))
+    for size in ("1,000", "2,000"):
+        with pytest.raises(DataError, match=rf"broke off after {size} bytes; run the same command"):
+            download_widerface(tmp_path, [archive])
+    server.stop_after = None
+    download_widerface(tmp_path, [archive])
+    assert server.asked == [None, "bytes=1000-", "bytes=2000-"]
+    assert contents(tmp_path) == WANTED
+
+
+def test_starts_anew_where_the_server_cannot_go_on(server, tmp_path):
+    (tmp_path / "box.zip.part").write_bytes(b"x" * 500)
+    server.ranges = False
+    download_widerface(tmp_path, [server.archive(sha256(server.body))])
+    assert contents(tmp_path) == WANTED
+
+
+def test_complete_part_is_not_fetched_again(server, tmp_path):
+    (tmp_path / "box.zip.part").write_bytes(server.body)
+    download_widerface(tmp_path, [server.archive(sha256(server.body))])
+    assert contents(tmp_path) == WANTED
+
+
+@pytest.mark.parametrize("known, said", [(True, "has sha256"), (False, "no intact zip file")])
+def test_wrong_file(server, tmp_path, known, said):
+    archive = server.archive(sha256(server.body) if known else None)
+    right, server.body = server.body, b"<html>Please log in</html>"
+    with pytest.raises(DataError, match=f"What came from .*{said}.* removed"):
+        download_widerface(tmp_path, [archive])
+    assert contents(tmp_path) == {}
+    server.body = right
+    download_widerface(tmp_path, [archive])
+    assert contents(tmp_path) == WANTED
+
+
+def test_damaged_member(server, tmp_path):
+    place = server.body.index(b"one")
+    server.body = server.body[:place] + b"two" + server.body[place + 3 :]
+    with pytest.raises(DataError, match=r"damaged member box/a\.txt"):
+        download_widerface(tmp_path, [server.archive()])
+
+
+def test_server_that_promises_more_than_it_sends(server, tmp_path):
+    server.stated = len(server.body) + 10
+    with pytest.raises(DataError, match="broke off"):
+        download_widerface(tmp_path, [server.archive()])
+
+
+def test_server_that_sends_more_than_it_promises(server, tmp_path):
+    server.stated = 5000
+    with pytest.raises(DataError, match="no intact zip file"):
+        download_widerface(tmp_path, [server.archive()])
+    assert contents(tmp_path) == {}
+
+
+def test_server_that_refuses(server, tmp_path):
+    server.status = 404
+    with pytest.raises(DataError, match=r"answers 404 .*box\.zip; put the file into"):
+        download_widerface(tmp_path, [server.archive()])
+
+
+def test_server_that_is_not_there(server, tmp_path):
+    server.address = "http://127.0.0.1:9"
+    with pytest.raises(DataError, match="cannot be reached") as error:
+        download_widerface(tmp_path, [server.archive()])
+    assert "\n" not in str(error.value)
+
+
+def test_silent_server_is_given_up(server, tmp_path, monkeypatch):
+    class Silent(http.client.HTTPResponse):
+        def read(self, *_):
+            raise TimeoutError("timed out")
+
+    monkeypatch.setattr(http.client.HTTPConnection, "response_class", Silent)
+    with pytest.raises(DataError, match="broke off after 0 bytes"):
+        fetch(server.archive().url, tmp_path / "box.zip.part")
+
+
+def test_own_archive_is_used_and_kept(server, tmp_path):
+    (tmp_path / "box.zip").write_bytes(server.body)
+    download_widerface(tmp_path, [server.archive(sha256(server.body))])
+    assert contents(tmp_path) == {**WANTED, "box.zip": server.body}
+    assert server.asked == []
+
+
+def test_own_wrong_archive_is_kept(server, tmp_path):
+    (tmp_path / "box.zip").write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"box\.zip has sha256 .*; remove it"):
+        download_widerface(tmp_path, [server.archive(sha256(server.body))])
+    assert contents(tmp_path) == {"box.zip": b"mine"}
+
+
+def test_disk_without_room(server, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=100))
+    with pytest.raises(DataError, match=r"is full .*make room"):
+        download_widerface(tmp_path, [server.archive()])
+
+
+def test_disk_that_runs_full(server, tmp_path, monkeypatch):
+    def extract(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extract", extract)
+    with pytest.raises(DataError, match=r"is full .*make room"):
+        download_widerface(tmp_path, [server.archive()])
+    assert not (tmp_path / "box").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_root_that_is_a_file(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file cannot be written"):
+        download_widerface(tmp_path / "file", [server.archive()])
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "box/../../evil.txt", "/evil.txt", "C:/evil.txt"])
+def test_nothing_is_written_outside(tmp_path, name):
+    path, root = tmp_path / "a.zip", tmp_path / "root"
+    path.write_bytes(zipped({"box/fine.txt": b"", name: b""}))
+    with pytest.raises(DataError, match=r"outside its folder"):
+        unpack(path, "box", root)
+    assert set(contents(tmp_path)) == {"a.zip"}
+
+
+def test_links_are_refused(tmp_path):
+    link = zipfile.ZipInfo("box/link")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as content:
+        content.writestr(link, "/etc/passwd")
+    with pytest.raises(DataError, match="box/link"):
+        unpack(tmp_path / "a.zip", "box", tmp_path)
+
+
+def test_archive_of_something_else(tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped({"other/a.txt": b""}))
+    with pytest.raises(DataError, match="has no folder box"):
+        unpack(tmp_path / "a.zip", "box", tmp_path)
+
+
+def test_half_unpacked_archive_starts_anew(tmp_path):
+    (tmp_path / ".box.unpacking" / "box").mkdir(parents=True)
+    (tmp_path / ".box.unpacking" / "box" / "stale.txt").write_text("")
+    (tmp_path / "a.zip").write_bytes(zipped())
+    unpack(tmp_path / "a.zip", "box", tmp_path)
+    assert set(contents(tmp_path / "box")) == {"a.txt", "deep/b.bin"}
+
+
+def test_table_names_what_the_data_set_reads():
+    folders = {archive.folder for archive in WIDERFACE}
+    assert folders == {"WIDER_train", "WIDER_val", "wider_face_split", "eval_tools"}
+    assert all(archive.name == f"{archive.folder}.zip" for archive in WIDERFACE)
+    assert all(len(archive.sha256 or "0" * 64) == 64 for archive in WIDERFACE)

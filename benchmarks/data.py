@@ -32,9 +32,9 @@ from common import (
     timed,
 )
 
+from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.loading.prefetch import prefetched
-from facezoo.factory import build_dataset
 from facezoo.runs.run_build import algorithms
 from facezoo.structures import Batch
 

@@ -26,6 +26,7 @@ import numpy as np
 from common import make_parser, open_config, open_device, report, run
 
 from facezoo.config.config import Config
+from facezoo.data.build_data import build_dataset
 from facezoo.data.datasets.annotated_images import AnnotatedImages
 from facezoo.data.loading.cache import MEMORY, ImageCache
 from facezoo.data.loading.loader import train_stream
@@ -36,7 +37,6 @@ from facezoo.data.loading.shared_images import SharedImages, packed
 from facezoo.data.transforms import ColorJitter
 from facezoo.data.transforms.albumentations_adapter import Albumentations
 from facezoo.data.transforms.transform import Transform
-from facezoo.factory import build_dataset
 
 PREFETCHED_PER_WORKER = 2
 """Batches that a DataLoader has each worker make ahead."""

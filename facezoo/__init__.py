@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from facezoo.version import __version__ as __version__
 
 _HOMES = {
-    "facezoo.factory": ("build", "build_model", "check_config"),
+    "facezoo.factory": ("build", "build_model"),
     "facezoo.config.config": ("Config", "load_config"),
     "facezoo.evaluation.evaluate": ("Report", "evaluate"),
     "facezoo.runs.run": ("train",),
+    "facezoo.runs.run_check": ("check_config",),
     "facezoo.errors": ("CheckpointError", "ConfigError", "DataError", "FacezooError"),
     "facezoo.inference.detector": ("Detector",),
     "facezoo.registry": (
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from facezoo.config.config import Config, load_config
     from facezoo.errors import CheckpointError, ConfigError, DataError, FacezooError
     from facezoo.evaluation.evaluate import Report, evaluate
-    from facezoo.factory import build, build_model, check_config
+    from facezoo.factory import build, build_model
     from facezoo.inference.detector import Detector
     from facezoo.registry import (
         ASSIGNERS,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         TRANSFORMS,
     )
     from facezoo.runs.run import train
+    from facezoo.runs.run_check import check_config
     from facezoo.structures import (
         Batch,
         Faces,

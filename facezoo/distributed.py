@@ -45,6 +45,22 @@ class SharedError(FacezooError):
     """An error that every rank raises at the same step, so that none has to tell the others."""
 
 
+class RunInterrupted(SharedError):  # noqa: N818 - it says what happened, and nothing is wrong
+    """A signal ended the run; what it had done is saved.
+
+    The exit code is the shell's for that signal: 130 for Ctrl-C, 143 for SIGTERM.
+
+    Args:
+        signal_name: such as ``SIGTERM``.
+        sentence: what happened and how to go on.
+    """
+
+    def __init__(self, signal_name: str, sentence: str) -> None:
+        self.signal_name = signal_name
+        self.exit_code = 128 + signal.Signals[signal_name].value
+        super().__init__(sentence)
+
+
 def share() -> Share:
     """Returns which of the processes this is, rank 0 of 1 where there is only one."""
     if not dist.is_initialized():

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import torch
 
-import facezoo
+from facezoo.version import __version__
 
 PACKAGES = (
     "torch",
@@ -29,7 +29,7 @@ PACKAGES = (
 def environment() -> dict[str, str]:
     """Returns versions and devices by name, in the order in which they are shown."""
     found = {
-        "facezoo": facezoo.__version__,
+        "facezoo": __version__,
         "python": sys.version.split()[0],
         "system": platform.platform(),
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",

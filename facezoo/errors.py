@@ -6,10 +6,11 @@ The command line prints it on stderr and exits with status 2; `--debug` adds the
 
 from __future__ import annotations
 
+import difflib
 import pickle
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 DAMAGED_FILE = (
     AttributeError,
@@ -54,3 +55,16 @@ class DataError(FacezooError):
 
 class CheckpointError(FacezooError):
     """A weights file or checkpoint is truncated, unsafe, or of another architecture."""
+
+
+def nearest(name: object, known: Iterable[object]) -> list[str]:
+    """Returns up to three names that ``name`` may be a misspelling of, the nearest first."""
+    by_lower = {str(one).lower(): str(one) for one in known}
+    near = difflib.get_close_matches(str(name).lower(), by_lower, 3, 0.6)
+    return [by_lower[one] for one in near]
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Returns `` (did you mean 'x'?)`` for the names that come near, or nothing."""
+    near = nearest(name, known)
+    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""

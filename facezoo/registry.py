@@ -14,8 +14,7 @@ from typing import Any, TypeVar, overload
 
 from fvcore.common.registry import Registry as FvcoreRegistry
 
-from facezoo.config.signatures import did_you_mean
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 
 Part = TypeVar("Part", bound=type)
 

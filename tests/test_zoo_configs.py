@@ -10,8 +10,8 @@ import pytest
 
 from facezoo.config.config import load_config, zoo_folder
 from facezoo.config.signatures import signature_of
-from facezoo.factory import check_config
 from facezoo.registry import OPTIMIZERS, REGISTRIES, Registry
+from facezoo.runs.run_check import check_config
 
 CONFIGS = sorted(path.stem for path in zoo_folder().glob("*.yaml"))
 FRAGMENTS = sorted((zoo_folder() / "_base_").glob("*.yaml"))

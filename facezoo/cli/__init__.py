@@ -15,11 +15,11 @@ import traceback
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-import facezoo
 from facezoo.cli import data, detect, env, eval_compare, eval_predictions, runs, train, zoo
 from facezoo.cli import eval as evaluation
 from facezoo.cli.parsing import Parser, parse
 from facezoo.errors import FacezooError
+from facezoo.version import __version__
 
 VERBS = (train, evaluation, eval_predictions, eval_compare, runs, detect, zoo, data, env)
 
@@ -42,7 +42,7 @@ def build_parser() -> Parser:
         epilog=EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"facezoo {facezoo.__version__}")
+    parser.add_argument("--version", action="version", version=f"facezoo {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
     for verb in VERBS:

@@ -18,7 +18,6 @@ from facezoo.config.signatures import (
     Signature,
     buildable,
     check_value,
-    did_you_mean,
     holds_parts,
     item_hint,
     members,
@@ -27,7 +26,7 @@ from facezoo.config.signatures import (
     signature_of,
 )
 from facezoo.config.yaml_tree import join
-from facezoo.errors import ConfigError, FacezooError
+from facezoo.errors import ConfigError, FacezooError, did_you_mean
 from facezoo.registry import Registry, registry_of
 
 _PUBLISHED = {
@@ -88,6 +87,14 @@ class Builder:
             text = f"{path}: {text}"
         origin = self.config.origin(path) if self.config else ""
         self.problems.append(f"{text} ({origin})" if origin else text)
+
+    def section(self, name: str, registry: Registry, **context: Any) -> Any:
+        """Builds a part that stands at the top of the config."""
+        node = None if self.config is None else self.config.get(name)
+        if node is None:
+            self.complain(name, f"this config has no {name!r}, a mapping with a 'type'")
+            return UNBUILT
+        return self.part(node, registry, name, context)
 
     def part(self, node: Any, registry: Registry, path: str, context: Mapping[str, Any]) -> Any:
         """Builds a part from a mapping with ``type``."""

@@ -18,7 +18,6 @@ from typing import Any
 from facezoo.config.interpolation import resolve
 from facezoo.config.overrides import apply_overrides, merge
 from facezoo.config.sections import check_tree, fill_defaults
-from facezoo.config.signatures import did_you_mean
 from facezoo.config.yaml_tree import (
     Node,
     Origin,
@@ -30,7 +29,7 @@ from facezoo.config.yaml_tree import (
     to_plain,
     to_text,
 )
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 
 SUFFIXES = (".yaml", ".yml")
 _MISSING = object()

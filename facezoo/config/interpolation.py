@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from facezoo.config.sections import place
-from facezoo.config.signatures import did_you_mean
 from facezoo.config.yaml_tree import Key, Node, copy_tree, from_plain, scalar, to_plain, walk
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 
 _ENVIRONMENT = re.compile(r"\$\{env:\s*(\w+)\s*(?:,([^${}]*))?\}")
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facezoo.config.sections import top_level_keys
-from facezoo.config.signatures import did_you_mean, show
+from facezoo.config.signatures import show
 from facezoo.config.yaml_tree import Key, Node, Origin, join, parse_yaml
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 
 COMMAND_LINE = Origin("command line")
 

@@ -15,16 +15,9 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from facezoo.config.signatures import (
-    buildable,
-    check_value,
-    did_you_mean,
-    members,
-    missing,
-    signature_of,
-)
+from facezoo.config.signatures import buildable, check_value, members, missing, signature_of
 from facezoo.config.yaml_tree import Node, Origin, from_plain, join, to_plain
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 
 PARTS = ("model", "optimizer", "schedule")
 DEFAULT = Origin("default")

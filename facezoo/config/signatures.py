@@ -7,7 +7,6 @@ a string for a path or a member of an enumeration, which YAML cannot write other
 
 from __future__ import annotations
 
-import difflib
 import enum
 import inspect
 import re
@@ -19,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import ConfigDict, InstanceOf, Strict, TypeAdapter, ValidationError
 
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, nearest
 
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 _VALUES = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset, PurePath, enum.Enum)
@@ -151,19 +150,6 @@ def show(value: Any) -> str:
     """Returns a value as YAML would have it, shortened, for an error message."""
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def nearest(name: object, known: Iterable[object]) -> list[str]:
-    """Returns up to three names that ``name`` may be a misspelling of, the nearest first."""
-    by_lower = {str(one).lower(): str(one) for one in known}
-    near = difflib.get_close_matches(str(name).lower(), by_lower, 3, 0.6)
-    return [by_lower[one] for one in near]
-
-
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Returns `` (did you mean 'x'?)`` for the names that come near, or nothing."""
-    near = nearest(name, known)
-    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
 
 
 def missing(given: Iterable[object], signature: Signature) -> list[str]:

@@ -16,6 +16,7 @@ import torch
 
 from facezoo.config.config import Config, load_config
 from facezoo.config.sections import located
+from facezoo.data.build_data import build_dataset
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms.letterbox import Letterbox
@@ -32,9 +33,8 @@ from facezoo.datatools.anchor_fitness import (
 )
 from facezoo.datatools.sample_pictures import open_shown
 from facezoo.errors import ConfigError
-from facezoo.factory import build_dataset, build_model
+from facezoo.factory import build_model, without_pretrained
 from facezoo.geometry.grid import AnchorGrid
-from facezoo.runs.run_config import without_pretrained
 from facezoo.terminal import terminal
 
 NUM, STRIDES, IMAGE_SIZE, IMAGES = 9, (8, 16, 32), 640, 2000

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.config.config import load_config
+from facezoo.data.build_data import build_dataset
 from facezoo.data.datasets.coco_faces import CocoFaces
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.wider_face import WiderFace
@@ -20,7 +21,6 @@ from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.transforms.transform import Transform
 from facezoo.errors import ConfigError, DataError
 from facezoo.evaluation.mistakes import fit, page
-from facezoo.factory import build_dataset
 from facezoo.inference.drawing import BOX_COLOUR, FONT, LANDMARK_COLOURS
 from facezoo.structures import Sample
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import facezoo
 from facezoo.config.config import Config
+from facezoo.data.build_data import build_dataset
 from facezoo.data.datasets.annotated_images import AnnotatedImages
 from facezoo.data.datasets.coco_faces import CocoFaces
 from facezoo.data.datasets.concat import Concat
@@ -18,7 +19,6 @@ from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.subset import Subset
 from facezoo.data.datasets.wider_face import WiderFace
 from facezoo.errors import ConfigError
-from facezoo.factory import build_dataset
 from facezoo.metrics.matching import is_counted
 from facezoo.structures import Truth
 

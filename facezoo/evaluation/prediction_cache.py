@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import facezoo
 from facezoo.errors import DAMAGED_FILE, DataError
 from facezoo.evaluation.code_digest import code_digest, library_versions
 from facezoo.inference.detector import Detector
 from facezoo.inference.loading import LoadedModel
 from facezoo.structures import NUM_LANDMARKS, Faces
+from facezoo.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def prediction_key(loaded: LoadedModel, detector: Detector) -> dict[str, Any]:
         "model": loaded.config["model"],
         "weights": hashlib.sha256(loaded.weights.read_bytes()).hexdigest(),
         "code": code_digest(loaded.model),
-        "facezoo": facezoo.__version__,
+        "facezoo": __version__,
         "libraries": library_versions(),
         "device": detector.device_name,
         "threads": torch.get_num_threads(),

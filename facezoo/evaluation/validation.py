@@ -16,6 +16,7 @@ from facezoo import distributed
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.loading.reading import PLAIN_READING, Reading
 from facezoo.data.transforms.transform import Transform
+from facezoo.distributed import RunInterrupted
 from facezoo.evaluation.find_faces import NO_SEARCH, Search, Watch, find_faces, join
 from facezoo.evaluation.mistakes import find_mistakes, fit, mistakes_page, page
 from facezoo.evaluation.prediction_cache import PredictionCache
@@ -25,7 +26,6 @@ from facezoo.inference.protocols import Protocol
 from facezoo.metrics.evaluator import Curve, Evaluator
 from facezoo.metrics.evaluators import WiderFaceAP
 from facezoo.structures import Batch, Faces, LossTerm, Truth
-from facezoo.training.signals import RunInterrupted
 
 SHOWN_IMAGES = 12
 SHOWN_SIDE = 384

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facezoo.config.config import Config, find_config, load_config, zoo_folder
 from facezoo.errors import CheckpointError, ConfigError
-from facezoo.factory import build_model
+from facezoo.factory import build_model, without_pretrained
 from facezoo.models.face_detector import FaceDetector
 from facezoo.zoo.catalogue import default_weights, names
 from facezoo.zoo.safe_load import load_tensors, load_weights
@@ -81,11 +81,7 @@ def load_model(
     if weights is not None:
         file = find_weights(weights) or Path(weights)
     file = file or _zoo_weights(source, config)
-    if config.get("model.backbone.pretrained"):
-        # The file holds the backbone too: fetching other weights first would be for nothing.
-        model = build_model(config, "model.backbone.pretrained=false")
-    else:
-        model = build_model(config)
+    model = build_model(without_pretrained(config))  # the file holds the backbone too
     configured = _pixels_of(model)
     load_weights(model, file)
     _compare_pixels(configured, _pixels_of(model), overrides, file)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from facezoo.config.signatures import did_you_mean
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 from facezoo.geometry.nms import batched_nms
 from facezoo.models.backbones.backbone import Backbone
 from facezoo.models.heads.head import Head

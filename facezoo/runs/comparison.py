@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from facezoo.config.config import Config, load_config
+from facezoo.data.build_data import build_dataset
 from facezoo.errors import FacezooError
-from facezoo.factory import build_dataset
 from facezoo.inference.detector import Detector
 from facezoo.inference.protocols import configured_protocol
 from facezoo.runs.run import TrainResult

@@ -13,7 +13,7 @@ from torch import nn
 
 from facezoo.config.config import Config
 from facezoo.errors import ConfigError, FacezooError
-from facezoo.factory import build_model
+from facezoo.factory import build_model, without_pretrained
 from facezoo.inference.device import choose_device
 from facezoo.runs.replay_probes import (
     ImageLosses,
@@ -24,7 +24,7 @@ from facezoo.runs.replay_probes import (
     target_problems,
     weight_problems,
 )
-from facezoo.runs.run_config import open_config, without_pretrained
+from facezoo.runs.run_config import open_config
 from facezoo.structures import Batch, LossTerm
 from facezoo.training.faults import needs_memory
 from facezoo.training.generators import seed_generators

@@ -13,7 +13,7 @@ from typing import Any
 from facezoo import distributed
 from facezoo.config.config import Config
 from facezoo.data.loading.loader import worker_failure
-from facezoo.distributed import process_group
+from facezoo.distributed import RunInterrupted, process_group
 from facezoo.environment import environment
 from facezoo.errors import ConfigError, FacezooError
 from facezoo.runs.run_build import algorithms, build_trainer, built
@@ -26,7 +26,6 @@ from facezoo.training.checkpoint_files import last_checkpoint
 from facezoo.training.hooks.checkpointing import Checkpoint
 from facezoo.training.logs import logging_to
 from facezoo.training.loss_plot import plot_losses
-from facezoo.training.signals import RunInterrupted
 from facezoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 
 from facezoo import distributed
+from facezoo.config.builder import Builder
 from facezoo.config.config import Config
+from facezoo.data.build_data import build_batch_transforms, build_dataset
 from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.loading.reading import Reading, open_reading
@@ -19,27 +21,50 @@ from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
 from facezoo.evaluation.truth import with_truth
 from facezoo.evaluation.validation import Validation
-from facezoo.factory import (
-    build_batch_transforms,
-    build_dataset,
-    build_evaluators,
-    build_hooks,
-    build_model,
-    build_optimizer,
-    build_schedule,
-)
+from facezoo.factory import build_evaluators, build_model, build_optimizer, without_pretrained
 from facezoo.inference.device import choose_device
 from facezoo.inference.protocols import configured_protocol
-from facezoo.runs.run_config import without_pretrained
+from facezoo.registry import HOOKS, SCHEDULES
 from facezoo.runs.run_start import Start
 from facezoo.structures import Batch
 from facezoo.training.allocator import keep_freed_memory
 from facezoo.training.generators import seed_generators
+from facezoo.training.hooks.hook import Hook
+from facezoo.training.schedules import Schedule
 from facezoo.training.settings import TrainSettings
 from facezoo.training.trainer import Trainer
 from facezoo.zoo.safe_load import init_from as load_parts
 
 logger = logging.getLogger(__name__)
+
+
+def build_schedule(config: Config) -> Schedule:
+    """Builds the schedule of the learning rate.
+
+    Raises:
+        ConfigError: see ``facezoo.build``.
+    """
+    builder = Builder(config)
+    return builder.finish(builder.section("schedule", SCHEDULES))
+
+
+def build_hooks(config: Config) -> dict[str, Hook]:
+    """Builds the hooks by name, in the order of the file; null is none.
+
+    Raises:
+        ConfigError: see ``facezoo.build``.
+    """
+    builder = Builder(config)
+    return builder.finish(hooks_of(builder, config))
+
+
+def hooks_of(builder: Builder, config: Config) -> dict[str, Hook]:
+    """Builds the hooks; what is wrong is noted in the builder."""
+    return {
+        name: builder.part(node, HOOKS, f"hooks.{name}", {})
+        for name, node in config["hooks"].items()
+        if node is not None
+    }
 
 
 def built(start: Start) -> Config:

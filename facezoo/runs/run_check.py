@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from facezoo.config.builder import UNBUILT, Builder
 from facezoo.config.config import Config, load_with_problems
 from facezoo.config.sections import located
+from facezoo.data.build_data import check_data
 from facezoo.errors import ConfigError, FacezooError
-from facezoo.factory import build_optimizer, build_schedule, check_config
+from facezoo.factory import build_optimizer, evaluators_of
 from facezoo.inference.protocols import configured_protocol
-from facezoo.registry import HOOKS
+from facezoo.registry import DETECTORS, HOOKS, OPTIMIZERS, SCHEDULES
+from facezoo.runs.run_build import build_schedule, hooks_of
 from facezoo.runs.run_config import carried_config
 from facezoo.training.hooks.evaluation import Evaluation
 from facezoo.training.pace import check_pace
@@ -21,6 +25,55 @@ from facezoo.training.settings import TrainSettings
 
 NEEDED = {"data.train": "dataset", "optimizer": "type", "schedule": "type"}
 """Sections that a model alone does without, each with the key that it cannot miss."""
+
+
+def check_config(
+    source: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str] = (),
+    *,
+    allow_imports: bool = True,
+) -> list[str]:
+    """Builds everything that a config describes, and returns all that is wrong with it.
+
+    The model is built on torch's meta device, where it takes no memory, unless a part needs real
+    numbers to be built. What a run needs besides is checked by ``check_run``.
+
+    Args:
+        source: see ``load_config``, like the others.
+        overrides: such as ``["train.epochs=5"]``.
+        allow_imports: False for a config that came with a checkpoint.
+    """
+    try:
+        config, problems = load_with_problems(source, overrides, allow_imports)
+        config.import_plugins()
+    except ConfigError as error:
+        return error.problems
+    builder = Builder(config, tolerant=True)
+    model = _model_to_check(builder)
+    check_data(builder, config)
+    if config.get("optimizer") is not None:
+        # A model with a problem must not hide those of the optimizer.
+        stand_in = nn.Linear(1, 1) if model is UNBUILT else model
+        builder.section("optimizer", OPTIMIZERS, model=stand_in)
+    if config.get("schedule") is not None:
+        builder.section("schedule", SCHEDULES)
+    hooks_of(builder, config)
+    evaluators_of(builder, config)
+    return list(dict.fromkeys([*problems, *builder.problems]))
+
+
+def _model_to_check(builder: Builder) -> Any:
+    before = list(builder.problems)
+    try:
+        with torch.device("meta"):
+            return builder.section("model", DETECTORS)
+    except RuntimeError:
+        builder.problems = before
+    try:
+        return builder.section("model", DETECTORS)
+    except RuntimeError as error:
+        builder.complain("model", f"it cannot be built: {error}")
+        return UNBUILT
 
 
 def check_run(

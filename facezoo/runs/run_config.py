@@ -115,13 +115,6 @@ def resumed_config(
     return config, lines
 
 
-def without_pretrained(config: Config) -> Config:
-    """Returns the config for a model whose weights come from a checkpoint, not from a hub."""
-    if not config.get("model.backbone.pretrained"):
-        return config
-    return load_config(config, ["model.backbone.pretrained=false"])
-
-
 def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
     """Returns the values that differ between two plain configs, by dotted path."""
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import facezoo
 from facezoo import distributed
 from facezoo.config.config import Config, load_config
 from facezoo.errors import ConfigError
@@ -17,6 +16,7 @@ from facezoo.runs.run_folder import checkpoint_to_resume, run_folder
 from facezoo.runs.trial import SAMPLE_NOTE, sample_config
 from facezoo.training.checkpoint import read_state
 from facezoo.training.checkpoint_files import STATE, last_checkpoint
+from facezoo.version import __version__
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,12 @@ def prepare_many(
 
 def of_version(error: ConfigError, written_by: str) -> ConfigError:
     """Returns what is wrong with a config of another version of facezoo, with both versions."""
-    if written_by == facezoo.__version__:
+    if written_by == __version__:
         return error
     return ConfigError(
         [
             f"{problem} (The run was made with facezoo {written_by}, this is "
-            f"{facezoo.__version__}: override the value, or go on with that version.)"
+            f"{__version__}: override the value, or go on with that version.)"
             for problem in error.problems
         ]
     )

@@ -63,7 +63,7 @@ def recording(folder: Path, trainer: Trainer) -> Iterator[None]:
         trainer: whose steps are counted.
     """
     # Here, as reading a status needs nothing that imports torch.
-    from facezoo.training.signals import RunInterrupted
+    from facezoo.distributed import RunInterrupted
 
     now = _now()
     started = RunStatus(

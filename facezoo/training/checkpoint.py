@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-import facezoo
 from facezoo import distributed
 from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.training.checkpoint_files import STATE, check_digests, new_folder, write_digests
 from facezoo.training.generators import generators, seed_generators, set_generators
+from facezoo.version import __version__
 from facezoo.zoo.safe_load import load_weights, save_tensors
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
     Raises:
         CheckpointError: it cannot be written; whatever stood in ``folder`` before still does.
     """
-    marks = {"step": str(snapshot.state["step"]), "facezoo": facezoo.__version__}
+    marks = {"step": str(snapshot.state["step"]), "facezoo": __version__}
     try:
         with new_folder(folder) as temporary:
             (temporary / "config.yaml").write_text(snapshot.config, encoding="utf-8")
@@ -217,7 +217,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
 def _made_with(trainer: Trainer) -> dict[str, Any]:
     """Returns what the last bits of a result depend on beside the config."""
     return {
-        "facezoo": facezoo.__version__,
+        "facezoo": __version__,
         "torch": str(torch.__version__),
         "device": trainer.device.type,
         "threads": torch.get_num_threads(),

@@ -9,28 +9,11 @@ import time
 from types import FrameType
 from typing import Any
 
-from facezoo.distributed import SharedError
 from facezoo.terminal import terminal
 
 SAME_SECONDS = 1.0
 """Signals this close to the first are the same wish: torchrun passes on the Ctrl-C that the
 terminal has sent to every process already."""
-
-
-class RunInterrupted(SharedError):  # noqa: N818 - it says what happened, and nothing is wrong
-    """A signal ended the run; what it had done is saved.
-
-    The exit code is the shell's for that signal: 130 for Ctrl-C, 143 for SIGTERM.
-
-    Args:
-        signal_name: such as ``SIGTERM``.
-        sentence: what happened and how to go on.
-    """
-
-    def __init__(self, signal_name: str, sentence: str) -> None:
-        self.signal_name = signal_name
-        self.exit_code = 128 + signal.Signals[signal_name].value
-        super().__init__(sentence)
 
 
 class Signals:

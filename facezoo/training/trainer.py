@@ -24,6 +24,7 @@ from facezoo import distributed
 from facezoo.config.config import Config, load_config
 from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.prefetch import prefetched
+from facezoo.distributed import RunInterrupted
 from facezoo.errors import FacezooError
 from facezoo.evaluation.validation import Validation
 from facezoo.inference.detector import evaluation_mode
@@ -36,7 +37,7 @@ from facezoo.training.pace import Pace
 from facezoo.training.replay_file import save_replay
 from facezoo.training.schedules import Schedule
 from facezoo.training.settings import TrainSettings
-from facezoo.training.signals import RunInterrupted, Signals
+from facezoo.training.signals import Signals
 from facezoo.training.update import Update
 
 logger = logging.getLogger(__name__)

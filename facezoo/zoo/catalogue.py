@@ -51,12 +51,10 @@ def entry(name: str) -> ZooEntry:
     Raises:
         ConfigError: there is no such model.
     """
-    from facezoo.factory import build_model
+    from facezoo.factory import build_model, without_pretrained
     from facezoo.zoo.model_size import model_size
 
-    pretrained = load_config(name).get("model.backbone.pretrained")
-    overrides = ["model.backbone.pretrained=false"] if pretrained else []
-    model = build_model(name, *overrides)
+    model = build_model(without_pretrained(load_config(name)))
     return ZooEntry(
         name,
         description(zoo_folder() / f"{name}.yaml"),

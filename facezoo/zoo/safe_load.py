@@ -17,8 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from facezoo.config.signatures import did_you_mean
-from facezoo.errors import DAMAGED_FILE, CheckpointError
+from facezoo.errors import DAMAGED_FILE, CheckpointError, did_you_mean
 from facezoo.zoo.weights_file import find_weights
 
 NAMED = 5

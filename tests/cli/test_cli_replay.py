@@ -7,8 +7,9 @@ import pytest
 
 from facezoo.cli import main
 from facezoo.config.config import load_config
+from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
-from facezoo.factory import build_dataset, build_model
+from facezoo.factory import build_model
 from facezoo.training.replay_file import save_replay
 
 SMALL = [

@@ -12,21 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-import facezoo.factory
 import facezoo.registry
+from facezoo import factory
 from facezoo.config.config import load_config
+from facezoo.data import build_data
+from facezoo.data.build_data import build_dataset
 from facezoo.errors import ConfigError, DataError
-from facezoo.factory import (
-    build,
-    build_dataset,
-    build_evaluators,
-    build_hooks,
-    build_model,
-    build_optimizer,
-    build_schedule,
-    check_config,
-)
+from facezoo.factory import build, build_evaluators, build_model, build_optimizer
 from facezoo.registry import Registry
+from facezoo.runs import run_build, run_check
+from facezoo.runs.run_build import build_hooks, build_schedule
+from facezoo.runs.run_check import check_config
 
 
 class Backbone(nn.Module):
@@ -188,7 +184,8 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Registry]]:
         made[name] = Registry(name, f"{__name__}:{parts[0].__name__}", "facezoo.errors")
         for part in parts:
             made[name].register(part)
-        monkeypatch.setattr(facezoo.factory, name, made[name], raising=False)
+        for module in (factory, build_data, run_build, run_check):
+            monkeypatch.setattr(module, name, made[name], raising=False)
     made["TRANSFORMS"].register_adapter("family")(Family)
     monkeypatch.setattr(facezoo.registry, "REGISTRIES", tuple(made.values()))
     yield made

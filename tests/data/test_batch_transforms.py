@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facezoo.config.config import load_config
+from facezoo.data.build_data import build_batch_transforms, build_dataset
 from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.collate import collate
 from facezoo.data.loading.loader import train_stream
@@ -25,7 +26,7 @@ from facezoo.data.transforms import (
 )
 from facezoo.data.transforms.colour_matrix import GREY_WEIGHTS, ColourRanges
 from facezoo.errors import ConfigError
-from facezoo.factory import build_batch_transforms, build_dataset, check_config
+from facezoo.runs.run_check import check_config
 from facezoo.structures import Batch, Sample
 
 ALL = (

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from facezoo.config.config import load_config
+from facezoo.data.build_data import build_batch_transforms
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.loader import train_stream, val_batches
@@ -29,7 +30,7 @@ from facezoo.data.transforms import (
     SquareCrop,
     Transform,
 )
-from facezoo.factory import build, build_batch_transforms
+from facezoo.factory import build
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Batch, Sample, Targets
 

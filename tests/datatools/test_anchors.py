@@ -11,10 +11,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.cluster.vq import ClusterError
 
 from facezoo.config.config import load_config
+from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.datatools.anchor_fitness import by_stride, face_sides, fit_anchors, fitness
 from facezoo.errors import ConfigError, DataError
-from facezoo.factory import build_dataset
 from facezoo.structures import Batch, Targets
 
 lengths = st.floats(1.0, 500.0)

@@ -19,10 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from facezoo.config.config import load_config
+from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms.transform import Transform
 from facezoo.errors import CheckpointError, ConfigError
-from facezoo.factory import build_dataset, build_model
+from facezoo.factory import build_model
 from facezoo.registry import TRANSFORMS
 from facezoo.runs.replay import Replay, replay
 from facezoo.runs.replay_probes import modules_not_finite, target_problems

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from facezoo.distributed import RunInterrupted
 from facezoo.errors import ConfigError
 from facezoo.runs.status import read_status, recording
-from facezoo.training.signals import RunInterrupted
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from facezoo.cli import main
 from facezoo.config.config import load_config
+from facezoo.distributed import RunInterrupted
 from facezoo.runs.run import train, train_many
 from facezoo.runs.status import read_status
 from facezoo.structures import Batch
@@ -24,7 +25,6 @@ from facezoo.training.checkpoint import load_checkpoint, read_state
 from facezoo.training.hooks import JSONL, Checkpoint
 from facezoo.training.hooks.hook import Hook
 from facezoo.training.metrics_file import read_metrics
-from facezoo.training.signals import RunInterrupted
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from facezoo.config.signatures import did_you_mean
 from facezoo.data.transforms.flip import mirrored_order
 from facezoo.data.transforms.transform import Transform
 from facezoo.data.transforms.view import (
@@ -24,7 +23,7 @@ from facezoo.data.transforms.view import (
     nearest_affine,
     within_view,
 )
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from facezoo.config.signatures import did_you_mean
 from facezoo.data.datasets.wider_face import PICTURES as WIDERFACE_PICTURES
 from facezoo.datatools.formats import coco, cvat, retinaface, widerface, yolo
 from facezoo.datatools.formats.content import Content
@@ -18,7 +17,7 @@ from facezoo.datatools.formats.image_files import (
     place_images,
     read_sizes_hw,
 )
-from facezoo.errors import ConfigError, DataError
+from facezoo.errors import ConfigError, DataError, did_you_mean
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

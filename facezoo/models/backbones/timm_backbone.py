@@ -12,8 +12,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from facezoo.config.signatures import did_you_mean
-from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
+from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError, did_you_mean
 from facezoo.models.backbones.backbone import Backbone
 from facezoo.registry import BACKBONES
 

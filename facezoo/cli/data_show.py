@@ -52,9 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     sources, overrides = split_overrides(arguments.words)
     if len(sources) != 1:
         raise ConfigError(f"Name one data root or config to show; the words name {len(sources)}.")
-    from facezoo.datatools.sample_pictures import open_shown, write_samples
+    from facezoo.datatools.sample_pictures import open_samples, write_samples
 
-    shown = open_shown(sources[0], arguments.split, overrides)
-    overview, *pictures = write_samples(shown, arguments.out, arguments.number, arguments.seed)
+    overview, *pictures = write_samples(
+        *open_samples(sources[0], arguments.split, overrides),
+        arguments.out,
+        arguments.number,
+        arguments.seed,
+    )
     stdout().print(f"{len(pictures)} samples are drawn in {arguments.out}, all small in {overview}")
     return 0

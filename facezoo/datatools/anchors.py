@@ -1,9 +1,12 @@
-"""Anchors for a data set, as the training of a config or a plain scaling shows its faces."""
+"""Anchors that fit the faces of a data set, and how well they do beside those of a config.
+
+N faces and A anchors are arrays of widths and heights in pixels, N x 2 and A x 2.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -11,36 +14,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rich.progress
 import torch
+from numpy.typing import NDArray
+from scipy.cluster.vq import ClusterError, kmeans2, vq
 
 from facezoo.config.config import Config, load_config
 from facezoo.config.sections import located
 from facezoo.data.build_data import build_dataset
-from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms.letterbox import Letterbox
-from facezoo.data.transforms.transform import Transform
-from facezoo.datatools.anchor_fitness import (
-    MAX_RATIO,
-    Fitness,
-    Sides,
-    by_stride,
-    check_shared,
-    face_sides,
-    fit_anchors,
-    fitness,
-)
-from facezoo.datatools.sample_pictures import open_shown
-from facezoo.errors import ConfigError
+from facezoo.datatools.sample_pictures import open_samples
+from facezoo.errors import ConfigError, DataError
 from facezoo.factory import build_model, without_pretrained
 from facezoo.geometry.grid import AnchorGrid
-from facezoo.terminal import terminal
+from facezoo.structures import Batch
+from facezoo.terminal import tracked
 
-NUM, STRIDES, IMAGE_SIZE, IMAGES = 9, (8, 16, 32), 640, 2000
-"""What is taken where nothing else is said; the first two are YOLOv5's."""
-BATCH_SIZE = 8
-RATIO = "model.head.assigner.max_ratio"
+NUM, STRIDES, IMAGE_SIZE, IMAGES, BATCH_SIZE = 9, (8, 16, 32), 640, 2000, 8
+"""Defaults; the first two are YOLOv5's."""
+MAX_RATIO = 4.0
+"""YOLOv5 assigns no anchor whose side is this many times the face's, or the other way round."""
+STARTS, ITERATIONS = 10, 50
+"""Of k-means; the closest clusters of all starts are kept."""
+LEAST_SIDE = 0.1
+
+Sides = NDArray[np.float64]
+"""Width and height in pixels, n x 2."""
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """How well anchors fit faces, by the measures of YOLOv5's automatic anchors.
+
+    The ratio of a face and an anchor is the largest of w / W, W / w, h / H and H / h.
+
+    Attributes:
+        best_possible_recall: share of the faces with an anchor whose ratio is below the limit; no
+            more of them can be learned.
+        anchors_per_face: anchors whose ratio is below the limit, on the mean over faces.
+        mean_best_ratio: mean over faces of 1 / ratio of the best anchor; 1 is a perfect fit.
+    """
+
+    best_possible_recall: float
+    anchors_per_face: float
+    mean_best_ratio: float
 
 
 @dataclass(frozen=True)
@@ -64,13 +81,10 @@ class FittedAnchors:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the faces come from, and the anchors and the limit of a config's head."""
+    """Batches of training, and the anchors and the limit of the config's head."""
 
-    dataset: FaceDataset
-    transforms: Sequence[Transform]
+    batches: Iterator[Batch]
     batch_size: int = BATCH_SIZE
-    workers: int = 0
-    scales: Sequence[int] | None = None
     grid: AnchorGrid | None = None
     max_ratio: float = MAX_RATIO
 
@@ -91,8 +105,8 @@ def find_anchors(
     Args:
         root: a folder in the layout of WIDER FACE, or a COCO json beside its images, whose
             photographs are scaled to ``image_size`` on their longer side; or else
-        config: see ``load_config``; the faces are those that its training is taught in its first
-            images with this seed, behind its transforms.
+        config: see ``load_config``; the faces are those of the first images that its training
+            takes with this seed, behind its transforms.
         overrides: of the config.
         num: of anchors; by default as many as the config's head has, else 9.
         strides: of the features; by default those of the config's head, else 8, 16 and 32.
@@ -112,15 +126,16 @@ def find_anchors(
             "at least 0."
         )
     if config is None:
-        source = _of_root(Path(str(root)), overrides, image_size or IMAGE_SIZE)
+        source = _open_root(Path(str(root)), overrides, image_size or IMAGE_SIZE, seed)
     else:
-        source = _of_config(config, overrides, image_size)
-    grid = source.grid
-    own = None if grid is None else np.array([one for level in grid.sides_wh for one in level])
+        source = _open_config(config, overrides, image_size, seed)
+    own = None if source.grid is None else np.concatenate(source.grid.sides_wh)
     num = num or (NUM if own is None else len(own))
-    strides = strides or (STRIDES if grid is None else grid.strides)
+    strides = strides or (STRIDES if source.grid is None else source.grid.strides)
     check_shared(num, strides)
-    sides = _sides(source, images, seed)
+    with closing(source.batches) as batches:  # type: ignore[type-var]  # a generator with workers
+        count = -(-images // source.batch_size)
+        sides = face_sides(tracked(islice(batches, count), "looking at faces", count))
     anchors = fit_anchors(sides, num, seed)
     return FittedAnchors(
         by_stride(anchors, strides),
@@ -131,38 +146,39 @@ def find_anchors(
     )
 
 
-def _of_root(root: Path, overrides: Sequence[str], image_size: int) -> _Source:
+def _open_root(root: Path, overrides: Sequence[str], image_size: int, seed: int) -> _Source:
     if not root.is_dir() and root.suffix.lower() != ".json":
         raise ConfigError(
             f"{root} is no folder and no json; name a data root, or a config with --config."
         )
-    dataset = open_shown(str(root), "train", overrides).dataset
-    return _Source(dataset, [Letterbox(image_size)])
+    dataset, _ = open_samples(str(root), "train", overrides)
+    return _Source(train_stream(dataset, [Letterbox(image_size)], BATCH_SIZE, seed))
 
 
-def _of_config(
+def _open_config(
     source: str | Path | Mapping[str, Any] | Config,
     overrides: Sequence[str],
     image_size: int | None,
+    seed: int,
 ) -> _Source:
     sized = [] if image_size is None else [f"data.image_size={image_size}"]
     config = load_config(source, [*overrides, *sized])
     if config.get("data.train") is None:
         raise ConfigError(f"{config.name} has no data.train to take faces from; name a data root.")
-    grid = _anchors_of(config)
-    dataset, transforms = build_dataset(config, "train")
-    return _Source(
-        dataset,
-        transforms,
-        config["data.batch_size"],
-        config["data.workers"],
-        config.get("data.multi_scale"),
-        grid,
-        config.get(RATIO, MAX_RATIO),
+    grid = _grid_of(config)
+    batch_size = config["data.batch_size"]
+    batches = train_stream(
+        *build_dataset(config, "train"),
+        batch_size,
+        seed,
+        workers=config["data.workers"],
+        sides=config.get("data.multi_scale"),
     )
+    max_ratio = config.get("model.head.assigner.max_ratio", MAX_RATIO)
+    return _Source(batches, batch_size, grid, max_ratio)
 
 
-def _anchors_of(config: Config) -> AnchorGrid:
+def _grid_of(config: Config) -> AnchorGrid:
     """Returns the anchors that the head has, also where the config leaves them to it.
 
     Raises:
@@ -183,25 +199,100 @@ def _anchors_of(config: Config) -> AnchorGrid:
     return head.grid
 
 
-def _sides(source: _Source, images: int, seed: int) -> Sides:
-    """Returns the sides of the faces in the first batches of a training."""
-    stream = train_stream(
-        source.dataset,
-        source.transforms,
-        source.batch_size,
-        seed,
-        workers=source.workers,
-        sides=source.scales,
-    )
-    console, count = terminal(), -(-images // source.batch_size)
-    with closing(stream):  # type: ignore[type-var]  # a generator, with which its workers end
-        return face_sides(
-            rich.progress.track(
-                islice(stream, count),
-                "looking at faces",
-                count,
-                console=console,
-                transient=True,
-                disable=not console.is_terminal,
-            )
+def face_sides(batches: Iterable[Batch]) -> Sides:
+    """Returns width and height of the training faces in batches, without those of no area.
+
+    Raises:
+        DataError: an image cannot be read, or there is no face in any of them.
+    """
+    found = []
+    for batch in batches:
+        boxes = batch.targets.boxes[batch.targets.valid & ~batch.targets.ignore]
+        found.append((boxes[:, 2:] - boxes[:, :2]).double().numpy())
+    sides = np.concatenate(found)
+    sides = sides[(sides > 0).all(axis=1)]
+    if not len(sides):
+        raise DataError(
+            "There is no face to fit anchors to; look at more images, or name another data set."
         )
+    return sides
+
+
+def fit_anchors(sides: Sides, num: int, seed: int = 0) -> Sides:
+    """Returns ``num`` anchors that lie close to faces, num x 2, smallest area first.
+
+    k-means on the logarithms of width and height: an assignment by ratios asks how many times one
+    side is another, and in logarithms that is a distance. In pixels the few large faces would take
+    most of the anchors. Sides are rounded to a tenth of a pixel, and no less than that.
+
+    Raises:
+        DataError: the faces have fewer different sizes than that, or k-means finds fewer clusters.
+    """
+    if len(np.unique(sides.round(1), axis=0)) < num:
+        raise DataError(
+            f"The faces have fewer than {num} different sizes; look at more images, or ask for "
+            "fewer anchors."
+        )
+    points, generator = np.log(sides), np.random.default_rng(seed)
+    closest, least = None, np.inf
+    for _ in range(STARTS):
+        # A start that loses a cluster on the way would give fewer anchors than are asked for.
+        try:
+            centres, _ = kmeans2(
+                points, num, iter=ITERATIONS, minit="++", missing="raise", seed=generator
+            )
+        except ClusterError:
+            continue
+        distance = float(vq(points, centres)[1].mean())
+        if distance < least:
+            closest, least = centres, distance
+    if closest is None:
+        raise DataError(
+            f"k-means finds fewer than {num} clusters of these faces; ask for fewer anchors, or "
+            "take another seed."
+        )
+    anchors = np.exp(closest).round(1).clip(min=LEAST_SIDE)
+    return anchors[np.argsort(anchors.prod(axis=1), kind="stable")]
+
+
+def fitness(sides: Sides, anchors: Sides, max_ratio: float = MAX_RATIO) -> Fitness:
+    """Returns how well anchors fit faces.
+
+    Args:
+        sides: of the faces, N x 2.
+        anchors: A x 2.
+        max_ratio: limit of the ratio, ``max_ratio`` of the assigner ``RatioRule``.
+    """
+    ratios = sides[:, None] / anchors
+    shares = np.minimum(ratios, 1 / ratios).min(axis=2)
+    fits = shares > 1 / max_ratio
+    return Fitness(
+        float(fits.any(axis=1).mean()),
+        float(fits.sum(axis=1).mean()),
+        float(shares.max(axis=1).mean()),
+    )
+
+
+def check_shared(num: int, strides: Sequence[int]) -> None:
+    """Raises a ConfigError where strides cannot share so many anchors equally."""
+    wrong = len(set(strides)) < len(strides) or min(strides) < 1
+    if num < 1 or wrong or num % len(strides):
+        raise ConfigError(
+            f"{num} anchors cannot be shared equally by the strides {list(strides)}; give "
+            "different strides, and a multiple of their number of anchors."
+        )
+
+
+def by_stride(anchors: Sides, strides: Sequence[int]) -> dict[int, list[list[float]]]:
+    """Returns anchors per stride, as a head takes them: the smallest for the finest.
+
+    Args:
+        anchors: A x 2, smallest area first.
+        strides: of the features.
+
+    Raises:
+        ConfigError: the strides cannot share the anchors equally.
+    """
+    check_shared(len(anchors), strides)
+    levels = np.split(anchors, len(strides))
+    return {stride: level.tolist() for stride, level in zip(sorted(strides), levels, strict=True)}

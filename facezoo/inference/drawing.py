@@ -30,7 +30,7 @@ def draw_faces(image: NDArray[np.uint8], faces: Faces) -> NDArray[np.uint8]:
         line = _line_width(drawn.shape[0], drawn.shape[1], faces.boxes[i])
         _draw_box(drawn, faces.boxes[i], line)
         if faces.landmarks is not None:
-            _draw_landmarks(drawn, faces.landmarks[i], faces.boxes[i])
+            draw_landmarks(drawn, faces.landmarks[i], faces.boxes[i])
         if faces.boxes[i, 2] - faces.boxes[i, 0] >= SMALLEST_LABELLED:
             _draw_score(drawn, faces.boxes[i], float(faces.scores[i]), line)
     return drawn
@@ -48,9 +48,10 @@ def _draw_box(image: NDArray[np.uint8], box: NDArray[np.float32], line: int) -> 
     cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, line, cv2.LINE_AA)
 
 
-def _draw_landmarks(
+def draw_landmarks(
     image: NDArray[np.uint8], landmarks: NDArray[np.float32], box: NDArray[np.float32]
 ) -> None:
+    """Draws the known landmarks of a face into an image, each in the colour of its place."""
     radius = max(1, round(float(box[2] - box[0]) / 28))
     for place, (x, y) in enumerate(landmarks):
         if np.isfinite((x, y)).all():

@@ -12,8 +12,7 @@ import yaml
 from facezoo.cli import main
 from facezoo.config.config import Config, load_config
 from facezoo.data.images import write_image
-from facezoo.datatools.anchor_fitness import fitness
-from facezoo.datatools.anchors import find_anchors
+from facezoo.datatools.anchors import find_anchors, fitness
 from facezoo.factory import build_model
 
 FACES = [(8, 10), (16, 20), (40, 60), (80, 100)]

@@ -13,7 +13,7 @@ from facezoo.data.datasets import SyntheticFaces
 from facezoo.data.images import read_image
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms import Flip
-from facezoo.datatools.sample_pictures import IGNORED_COLOUR, ShownData, draw_sample, write_samples
+from facezoo.datatools.sample_pictures import IGNORED_COLOUR, draw_sample, write_samples
 from facezoo.inference.drawing import BOX_COLOUR, LANDMARK_COLOURS
 from facezoo.structures import Sample
 
@@ -49,7 +49,7 @@ def test_boxes_and_landmarks_have_their_colours() -> None:
 def test_the_samples_are_those_of_training(tmp_path: Path) -> None:
     """Behind the transforms, each picture has the image of the first batch of the same seed."""
     dataset = SyntheticFaces(0, 20, image_size=64, max_faces=0)  # nothing is drawn into them
-    overview, *pictures = write_samples(ShownData(dataset, [Flip(0.5)]), tmp_path, 6, seed=4)
+    overview, *pictures = write_samples(dataset, [Flip(0.5)], tmp_path, 6, seed=4)
     batch = next(train_stream(dataset, [Flip(0.5)], 6, 4))
     assert [path.stem.partition("_")[2] for path in pictures] == [
         name.rpartition("/")[2].removesuffix(".jpg") for name in batch.ids

@@ -13,7 +13,7 @@ from scipy.cluster.vq import ClusterError
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
-from facezoo.datatools.anchor_fitness import by_stride, face_sides, fit_anchors, fitness
+from facezoo.datatools.anchors import by_stride, face_sides, fit_anchors, fitness
 from facezoo.errors import ConfigError, DataError
 from facezoo.structures import Batch, Targets
 
@@ -103,7 +103,7 @@ def test_no_start_without_a_lost_cluster(monkeypatch: pytest.MonkeyPatch) -> Non
     def lose(*_: object, **__: object) -> None:
         raise ClusterError
 
-    monkeypatch.setattr("facezoo.datatools.anchor_fitness.kmeans2", lose)
+    monkeypatch.setattr("facezoo.datatools.anchors.kmeans2", lose)
     with pytest.raises(DataError, match="k-means finds fewer than 3 clusters of these faces"):
         fit_anchors(clusters(0.4)[1], 3)
 

@@ -9,9 +9,6 @@ from typing import Any
 from facezoo.cli.output import stdout
 from facezoo.cli.parsing import add_verb
 
-# Known without loading what reads and writes them, so that help answers at once.
-FORMATS = ("widerface", "retinaface", "coco", "yolo", "yolo-landmarks", "cvat")
-
 
 def add_parser(actions: Any) -> None:
     """Adds the action to those of ``facezoo data``."""
@@ -22,7 +19,7 @@ def add_parser(actions: Any) -> None:
         "SOURCE --from FORMAT --to FORMAT --out PLACE [--images DIR]",
         "Read the annotation of a data set in one format and write it in another, in the layout\n"
         "that its data set class reads, and say what the new format has no place for.\n"
-        f"Formats: {', '.join(FORMATS)}.\n"
+        "Formats: widerface, retinaface, coco, yolo, yolo-landmarks.\n"
         "SOURCE and PLACE are a file; for yolo and yolo-landmarks they are the folder of labels.",
         "  facezoo data convert data/widerface/wider_face_split/wider_face_val_bbx_gt.txt \\\n"
         "      --from widerface --to coco --out val.json\n"
@@ -35,7 +32,6 @@ def add_parser(actions: Any) -> None:
         parser.add_argument(
             f"--{option}",
             dest=f"{option}_format",
-            choices=FORMATS,
             required=True,
             metavar="FORMAT",
             help=f"the format of {what}",

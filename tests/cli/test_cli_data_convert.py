@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from facezoo.cli import main
-from facezoo.cli.data_convert import FORMATS
 from facezoo.datatools.formats import conversion
 
 LABELS = "# a/1.png\n1 2 3 4 {} 0.5\n# b/2.png\n5 6 7 8 {} 0.5\n".format(
@@ -43,18 +42,19 @@ def test_convert_says_what_is_there_and_what_is_lost(capsys: pytest.CaptureFixtu
         "y/labels/a/1.txt",
         "y/labels/b/2.txt",
     ]
-    assert (
-        main(["data", "convert", "y/labels", "--from", "yolo", "--to", "cvat", "--out", "c.xml"])
-        == 0
-    )
-    assert capsys.readouterr().out == "c.xml: 2 images, 2 faces\n"
+    words = ["data", "convert", "y/labels", "--from", "yolo", "--to", "coco", "--out", "c.json"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "c.json: 2 images, 2 faces\n"
 
 
 def test_convert_names_the_formats_there_are(capsys: pytest.CaptureFixture) -> None:
-    assert tuple(conversion.FORMATS) == FORMATS
-    words = ["data", "convert", "label.txt", "--from", "voc", "--to", "yolo", "--out", "x"]
-    assert main(words) == 2
+    assert main(["data", "convert", "--help"]) == 0
+    assert f"Formats: {', '.join(conversion.FORMATS)}." in capsys.readouterr().out
+    words = ["data", "convert", "label.txt", "--to", "yolo", "--out", "x", "--from"]
+    assert main([*words, "voc"]) == 2
     assert "yolo-landmarks" in capsys.readouterr().err
+    assert main([*words, "cvat"]) == 2
+    assert "CVAT exports and imports 'COCO Keypoints'" in capsys.readouterr().err
 
 
 def test_convert_reports_a_fault_in_one_line(capsys: pytest.CaptureFixture) -> None:

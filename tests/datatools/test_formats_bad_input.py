@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facezoo.datatools.formats import coco, cvat
+from facezoo.datatools.formats import coco
 from facezoo.datatools.formats.conversion import FORMATS, convert
 from facezoo.errors import DataError, FacezooError
 
 SPLIT = "wider_face_split/wider_face_val_bbx_gt.txt"
-PLACES = {"widerface": SPLIT, "retinaface": "label.txt", "coco": "faces.json", "cvat": "faces.xml"}
+PLACES = {"widerface": SPLIT, "retinaface": "label.txt", "coco": "faces.json"}
 WIDERFACE = "a.png\n1\n1 2 3 4 0 0 0 0 0 0\nb.png\n0\n0 0 0 0 0 0 0 0 0 0\n"
 FLAGGED = " ".join(["5 6 0"] * 5)
 RETINAFACE = f"# a.png\n1 2 3 4 {FLAGGED} 0.5\n# b.png\n"
@@ -26,16 +26,7 @@ COCO = json.dumps(
         "categories": [{"id": 1, "name": "face"}],
     }
 )
-CVAT = (
-    '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>\n'
-    '<image id="0" name="a.png" width="60" height="40">\n'
-    '<box label="face" xtl="1" ytl="2" xbr="4" ybr="6"><attribute name="blur">1</attribute></box>\n'
-    '</image>\n<image id="1" name="b.png" width="60" height="40"/></annotations>\n'
-)
-TEXTS = {"widerface": WIDERFACE, "retinaface": RETINAFACE, "coco": COCO, "cvat": CVAT}
-BOX = 'xtl="1" ytl="2" xbr="4" ybr="6"'
-LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]>'
-SKELETON = '<skeleton label="landmarks"><points label="{}" points="{}"/></skeleton></image>'
+TEXTS = {"widerface": WIDERFACE, "retinaface": RETINAFACE, "coco": COCO}
 
 
 @pytest.fixture
@@ -86,47 +77,13 @@ def test_line_ends_and_byte_order_mark_do_no_harm(tmp_path: Path, name: str, cha
         ("coco", "b.png", "a.png", r"images\[1\]: the image a\.png is annotated a second time"),
         ("coco", "[1, 2, 3, 4]", '[1, 2, 3, 4], "attributes": {"blur": 1.5}', "blur in the attri"),
         ("coco", "}]}", "}]", "is no valid JSON"),
-        ("cvat", "</image>", "", r"faces\.xml is no valid XML \(mismatched tag: line 6"),
-        ("cvat", "annotations>", "task>", "has the element 'task' where CVAT's has 'annotations'"),
-        ("cvat", 'name="b.png"', 'name="a.png"', r"a\.png is annotated a second time"),
-        ("cvat", 'width="60"', "", r"image a\.png has no width and height"),
-        ("cvat", 'xtl="1"', "", "coordinates ', 2, 4, 6', not 4 finite numbers"),
-        ("cvat", 'xtl="1"', 'xtl="inf"', "not 4 finite numbers"),
-        ("cvat", ">1<", ">-1<", "blur of a box is '-1', no whole number"),
-        ("cvat", 'name="blur"', 'name="ignore"', "ignore of a box is '1', not true or false"),
-        ("cvat", "</image>", SKELETON.format("chin", "2,3"), "has the point 'chin', which is none"),
-        ("cvat", "</image>", SKELETON.format("nose", "2,3,4"), "not 2 finite numbers"),
-        ("cvat", "</image>", SKELETON.format("nose", "9,9"), "landmarks belong to 0 boxes, not"),
-        ("cvat", "</image>", SKELETON.format("nose", "2,3") * 2, "a box that has some already"),
-        (
-            "cvat",
-            "</image>",
-            '<points label="landmarks" points="1,2;3,4"/></image>',
-            "there are 2 points where 5 landmarks belong",
-        ),
-        ("cvat", "<annotations>", f"{LAUGHS}<annotations>", "has a document type declaration"),
-        ("cvat", ">1<", ">&c;<", "is no valid XML"),
-        ("cvat", "image", "picture", "holds no image"),
     ],
 )
 def test_a_fault_is_one_sentence(tmp_path: Path, name: str, old: str, new: str, said: str) -> None:
-    text = TEXTS[name].replace(old, new) if new.count("</image>") < 2 else two_skeletons()
-    path = laid(tmp_path, name, text)
+    path = laid(tmp_path, name, TEXTS[name].replace(old, new))
     with pytest.raises(DataError, match=said) as error:
         FORMATS[name].read(path, None)
     assert "\n" not in str(error.value) and str(path) in str(error.value)
-
-
-def two_skeletons() -> str:
-    skeleton = SKELETON.format("nose", "2,3").removesuffix("</image>")
-    return CVAT.replace("</image>", f"{skeleton}{skeleton}</image>")
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_an_encoding_cannot_hide_a_declaration(tmp_path: Path, encoding: str) -> None:
-    text = CVAT.replace("<annotations>", f"{LAUGHS}<annotations>").replace("utf-8", encoding)
-    with pytest.raises(DataError, match="cannot be read"):
-        cvat.read(laid(tmp_path, "cvat", text.encode(encoding)), None)
 
 
 def test_of_several_categories_one_has_to_be_face(tmp_path: Path) -> None:
@@ -139,7 +96,7 @@ def test_of_several_categories_one_has_to_be_face(tmp_path: Path) -> None:
 def test_an_image_that_is_not_there(tmp_path: Path, images: Path, name: str) -> None:
     (images / "b.png").unlink()
     path = laid(tmp_path, name, TEXTS[name])
-    for to, out in (("cvat", "out.xml"), ("yolo", "new/labels")):
+    for to, out in (("coco", "out.json"), ("yolo", "new/labels")):
         with pytest.raises(DataError, match=r"b\.png that .* annotates does not exist; add it"):
             convert(path, name, to, tmp_path / out, images=images)
     with pytest.raises(DataError, match=r"1 of 2 annotated images are not in .* as b\.png"):
@@ -163,6 +120,7 @@ def refused(said: str, *arguments: object, **options: object) -> None:
 def test_wrong_requests(tmp_path: Path, images: Path) -> None:
     path = laid(tmp_path, "retinaface", RETINAFACE)
     out = tmp_path / "out.json"
+    refused("name the format coco, as docs/formats", path, "retinaface", "cvat", out)
     refused(r"no format 'retina' \(did you mean 'retinaface'\?\)", path, "retina", "coco", out)
     refused("coco needs the sizes of the images; name --images", path, "retinaface", "coco", out)
     refused("nowhere does not exist", path, "retinaface", "coco", out, tmp_path / "nowhere")
@@ -172,8 +130,8 @@ def test_wrong_requests(tmp_path: Path, images: Path) -> None:
     refused("label.txt exists already", path, "retinaface", "retinaface", path)
     refused("no.txt does not exist", tmp_path / "no.txt", "retinaface", "retinaface", out)
     laid(tmp_path, "widerface", WIDERFACE)
-    refused(rf"is a folder.*such as .*{re.escape(SPLIT)}\.", tmp_path, "widerface", "cvat", out)
-    refused("name the folder of the images", images, "yolo", "cvat", out)
+    refused(rf"is a folder.*such as .*{re.escape(SPLIT)}\.", tmp_path, "widerface", "coco", out)
+    refused("name the folder of the images", images, "yolo", "coco", out)
     (tmp_path / "new/images").mkdir(parents=True)
     (tmp_path / "new/images/old.png").touch()
     refused("images exists already", path, "retinaface", "yolo", tmp_path / "new/labels", images)
@@ -191,7 +149,7 @@ def test_images_of_one_name(tmp_path: Path, images: Path) -> None:
 @pytest.mark.parametrize(
     "name, to_format, said",
     [
-        ("", "cvat", "the image name '' is empty, or has spaces"),
+        ("", "coco", "the image name '' is empty, or has spaces"),
         ("a\\nb.png", "retinaface", r"the image name 'a\\nb\.png' is empty, .* of control"),
         (" a.png", "widerface", "the image name ' a.png' is empty, or has spaces at its ends"),
         ("a.webp", "widerface", r"'a\.webp' ends in none of \.jpeg, \.jpg, \.png, which widerface"),

@@ -6,14 +6,13 @@ import contextlib
 import io
 import json
 from pathlib import Path
-from xml.dom import minidom
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from facezoo.datatools.formats import coco, cvat, retinaface, widerface, yolo
+from facezoo.datatools.formats import coco, retinaface, widerface, yolo
 from facezoo.datatools.formats.content import Content
 
 NAN = np.nan
@@ -106,63 +105,6 @@ def test_yolo_text(tmp_path: Path, with_landmarks: bool) -> None:
         np.testing.assert_allclose(points[[0, 1, 3, 4]] * [200, 100], np.delete(POINTS, 2, 0))
 
 
-def test_cvat_xml(tmp_path: Path) -> None:
-    path = tmp_path / "faces.xml"
-    cvat.write(CONTENT, path)
-    image, none, _ = minidom.parse(str(path)).getElementsByTagName("image")
-    assert image.getAttribute("name") == "1--A/x y.jpg" and not none.getElementsByTagName("box")
-    assert (image.getAttribute("width"), image.getAttribute("height")) == ("200", "100")
-    box, ignored = image.getElementsByTagName("box")
-    sides = [float(box.getAttribute(name)) for name in ("xtl", "ytl", "xbr", "ybr")]
-    assert sides == [10, 20, 40, 60.5]
-
-    def named(element: minidom.Element) -> dict[str, str]:
-        nodes = element.getElementsByTagName("attribute")
-        return {node.getAttribute("name"): node.firstChild.data for node in nodes}
-
-    assert named(ignored)["ignore"] == "true" and named(box)["occlusion"] == "2"
-    (skeleton,) = image.getElementsByTagName("skeleton")
-    assert skeleton.getAttribute("group_id") == box.getAttribute("group_id") != ""
-    points = skeleton.getElementsByTagName("points")
-    assert [point.getAttribute("outside") for point in points] == ["0", "0", "1", "0", "0"]
-    assert [point.getAttribute("occluded") for point in points] == ["0", "1", "0", "0", "0"]
-    assert points[0].getAttribute("points") == "12.25,24.5"
-
-
-def cvat_image(tmp_path: Path, shapes: str) -> Content:
-    path = tmp_path / "faces.xml"
-    path.write_text(
-        '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>'
-        f'<image id="3" name="a.jpg" width="90" height="60">{shapes}</image></annotations>'
-    )
-    return cvat.read(path, None)
-
-
-BOX = '<box label="face" occluded="0" xtl="10" ytl="10" xbr="50" ybr="50"{}></box>'
-FIVE = '<points label="landmarks" occluded="0" points="20,20;40,20;30,30;22,40;38,40"{}></points>'
-
-
-def test_cvat_points_without_a_group_belong_to_the_box_around_them(tmp_path: Path) -> None:
-    # Each ends within the landmarks, on another side.
-    sides = ((25, 10, 50, 50), (10, 10, 35, 50), (10, 25, 50, 50), (10, 10, 50, 35))
-    other = "".join(
-        f'<box label="face" xtl="{x1}" ytl="{y1}" xbr="{x2}" ybr="{y2}"/>'
-        for x1, y1, x2, y2 in sides
-    )
-    shapes = other + '<tag label="blurred"/>' + FIVE.format("") + BOX.format("")
-    content = cvat_image(tmp_path, shapes)
-    assert content.landmarks[4].tolist() == [[20, 20], [40, 20], [30, 30], [22, 40], [38, 40]]
-    assert np.isnan(content.landmarks[:4]).all() and content.attributes is None
-    assert content.left_out == ("1 shapes are neither faces nor landmarks: left out.",)
-
-
-def test_cvat_groups_tell_overlapping_faces_apart(tmp_path: Path) -> None:
-    groups = [' group_id="7"', ' group_id="8"']
-    shapes = [BOX.format(group) for group in groups] + [FIVE.format(groups[1])]
-    content = cvat_image(tmp_path, "".join(shapes))
-    assert np.isnan(content.landmarks[..., 0]).all(axis=1).tolist() == [True, False]
-
-
 def test_coco_of_several_categories(tmp_path: Path) -> None:
     path = tmp_path / "faces.json"
     coco.write(CONTENT, path)
@@ -215,8 +157,3 @@ def test_the_examples_of_the_docs(tmp_path: Path) -> None:
     coco.write(face, tmp_path / "faces.json")
     shown = text.split("```json\n")[1].split("```")[0]
     assert json.loads((tmp_path / "faces.json").read_text())["annotations"] == [json.loads(shown)]
-    cvat.write(face, tmp_path / "faces.xml")
-    shown_lines = text.split("```xml\n")[1].split("```")[0].splitlines()
-    written = (tmp_path / "faces.xml").read_text()
-    for line in shown_lines:
-        assert line.strip() in written or line.strip().startswith("<!--"), line

@@ -16,7 +16,6 @@ PLACES = {
     "coco": "faces.json",
     "yolo": "labels/{}",
     "yolo-landmarks": "labels/{}",
-    "cvat": "faces.xml",
 }
 COUNTS = {"val": (400, 3816, 2216), "train": (1100, 11596, 6029)}
 
@@ -54,10 +53,9 @@ def test_the_official_text_comes_back_word_for_word(shared_data: Path, tmp_path:
     back = tmp_path / PLACES["widerface"].format("val")
     convert(source, "widerface", "coco", tmp_path / "faces.json")
     # Without images, as the json has their sizes.
-    convert(tmp_path / "faces.json", "coco", "cvat", tmp_path / "faces.xml")
-    done = convert(
-        tmp_path / "faces.xml", "cvat", "widerface", back, images=root / "WIDER_val/images"
-    )
+    again = tmp_path / "again.json"
+    convert(tmp_path / "faces.json", "coco", "coco", again)
+    done = convert(again, "coco", "widerface", back, images=root / "WIDER_val/images")
     assert done.lost == ()
     assert back.read_text().split() == source.read_text().split()
 

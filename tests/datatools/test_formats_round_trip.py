@@ -23,7 +23,6 @@ PLACES = {
     "coco": "faces.json",
     "yolo": "labels/val",
     "yolo-landmarks": "labels/val",
-    "cvat": "faces.xml",
 }
 KEPT = {
     "widerface": {"ignore", "attributes"},
@@ -31,7 +30,6 @@ KEPT = {
     "coco": {"landmarks", "occluded", "ignore", "attributes"},
     "yolo": set(),
     "yolo-landmarks": {"landmarks"},
-    "cvat": {"landmarks", "occluded", "ignore", "attributes"},
 }
 PAIRS = [(one, other) for one in FORMATS for other in FORMATS]
 
@@ -179,9 +177,9 @@ def test_yolo_cuts_what_lies_outside(images: Path, tmp_path: Path) -> None:
 def test_the_data_set_classes_read_the_results(images: Path, tmp_path: Path) -> None:
     content = draw(3, [4, 3, 2], True)
     places = {name: tmp_path / name / PLACES[name] for name in ("widerface", "coco", "yolo")}
-    source = written(content, "cvat", tmp_path, images)
+    source = written(content, "coco", tmp_path, images)
     for name, place in places.items():
-        convert(source, "cvat", name, place, images=images)
+        convert(source, "coco", name, place, images=images)
     widerface = WiderFace(tmp_path / "widerface", "val")
     coco = CocoFaces(images, places["coco"])
     yolo = YoloFaces(tmp_path / "yolo/images/val", places["yolo"])

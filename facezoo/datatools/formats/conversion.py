@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facezoo.data.datasets.wider_face import PICTURES as WIDERFACE_PICTURES
-from facezoo.datatools.formats import coco, cvat, retinaface, widerface, yolo
+from facezoo.datatools.formats import coco, retinaface, widerface, yolo
 from facezoo.datatools.formats.content import Content
 from facezoo.datatools.formats.image_files import (
     PICTURES,
@@ -19,6 +19,10 @@ from facezoo.datatools.formats.image_files import (
 )
 from facezoo.errors import ConfigError, DataError, did_you_mean
 
+CVAT = (
+    "CVAT's own xml is no longer read or written; CVAT exports and imports 'COCO Keypoints', so "
+    "name the format coco, as docs/formats.md says."
+)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -90,7 +94,6 @@ FORMATS = {
         example=yolo.EXAMPLE,
         endings=PICTURES,
     ),
-    "cvat": Format(read=cvat.read, write=cvat.write, keeps=EVERYTHING),
 }
 
 
@@ -113,11 +116,11 @@ def convert(
 ) -> Conversion:
     """Reads annotation in one format and writes it in another.
 
-    The formats are ``widerface``, ``retinaface``, ``coco``, ``yolo``, ``yolo-landmarks`` and
-    ``cvat``. The result is what the matching data set class reads. In the layouts of ``widerface``
-    and ``yolo`` the images have a place beside the annotation: they are put there as hard links
-    where the file system has them, otherwise as copies. Where a format needs the sizes of images,
-    they come from the source, or from the headers of the images.
+    The formats are ``widerface``, ``retinaface``, ``coco``, ``yolo`` and ``yolo-landmarks``. The
+    result is what the matching data set class reads. In the layouts of ``widerface`` and ``yolo``
+    the images have a place beside the annotation: they are put there as hard links where the file
+    system has them, otherwise as copies. Where a format needs the sizes of images, they come from
+    the source, or from the headers of the images.
 
     Args:
         source: the annotation: a file, or YOLO's folder of labels.
@@ -158,6 +161,8 @@ def convert(
 
 
 def _format(name: str) -> Format:
+    if name == "cvat":
+        raise ConfigError(CVAT)
     if name not in FORMATS:
         raise ConfigError(
             f"There is no format {name!r}{did_you_mean(name, list(FORMATS))}; there are "

@@ -17,7 +17,7 @@ SMALL = {
         "image_size": 128,
         "batch_size": 8,
         "workers": 0,
-        "train": {"dataset": {"_delete_": True, "type": "SyntheticFaces", "num_images": 16}},
+        "train": {"dataset": {"type": "SyntheticFaces", "num_images": 16}},
         "val": None,
     },
     "train": {"max_steps": 2, "log_every": 1, "device": "cpu", "precision": "fp32"},

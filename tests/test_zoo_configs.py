@@ -72,6 +72,21 @@ def test_every_config_of_the_zoo_builds(name: str) -> None:
     ] == []
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_first_config_on_photographs_of_ones_own(name: str, tmp_path: Path) -> None:
+    """The data sets of the zoo leave no argument behind in those of another type."""
+    dataset = {"type": "CocoFaces", "images": str(tmp_path), "json": "faces.json"}
+    problems = check_config(
+        {
+            "_BASE_": name,
+            "model": {"backbone": {"pretrained": False}} if _pretrained(name) else {},
+            "data": {"root": "mydata", "train": {"dataset": dataset}, "val": {"dataset": dataset}},
+        }
+    )
+    assert [one.split(": ")[0] for one in problems] == ["data.train.dataset", "data.val.dataset"]
+    assert all("faces.json" in one for one in problems)
+
+
 def _pretrained(name: str) -> bool:
     return bool(load_config(name).get("model.backbone.pretrained"))
 

@@ -259,14 +259,7 @@ class Builder:
         sentence = f"{label} has no argument {key!r}{near}"
         if not near:
             sentence += f"; its arguments are {signature}"
-            files = {self._file(path), self._file(f"{path.rpartition('.')[0]}.type")}
-            if len(files) == 2 and "" not in files:
-                sentence += "; if it is inherited, '_delete_: true' beside 'type' drops it"
         self.complain(path, sentence)
-
-    def _file(self, path: str) -> str:
-        """Returns the file that a value was written in, or nothing where it was none."""
-        return self.config.origin(path).rpartition(":")[0] if self.config else ""
 
 
 def _blamed(sentence: str, values: Mapping[str, Any], label: str, path: str) -> str:

@@ -1,9 +1,9 @@
 """A config: one or more YAML files, merged, with overrides and references, as plain data.
 
 ``type:`` names a part; every other key is an argument of its ``__init__``. At the top of a file
-``_BASE_`` names the files it inherits from: mappings are merged, lists replaced, null takes a
-value away, and ``_delete_: true`` in a mapping drops what it inherits. Every value knows its file
-and line.
+``_BASE_`` names the files it inherits from: mappings are merged, lists replaced, and null takes a
+value away. A mapping of another ``type`` inherits nothing, nor does one with ``_delete_: true``.
+Every value knows its file and line.
 """
 
 from __future__ import annotations

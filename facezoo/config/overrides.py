@@ -8,7 +8,8 @@ replaced, and null takes a part away. A step of the path may be an index of a li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from facezoo.config.sections import top_level_keys
 from facezoo.config.signatures import show
@@ -21,20 +22,32 @@ COMMAND_LINE = Origin("command line")
 def merge(base: Node, child: Node) -> Node:
     """Returns what a child makes of what it inherits.
 
-    Mappings are merged key by key, unless the child's has ``_delete_: true``; anything else of the
-    child replaces what was there.
+    Mappings are merged key by key, and anything else of the child replaces what was there. A
+    mapping of another ``type``, or one with ``_delete_: true``, inherits nothing.
     """
     if not isinstance(child.value, dict):
         return child
-    delete = child.value.get("_delete_")
+    own = dict(child.value)
+    delete = own.pop("_delete_", None)
     if delete is not None and not isinstance(delete.value, bool):
         raise ConfigError(f"{delete.origin}: _delete_ is true or false, not {delete.value!r}")
-    inherits = isinstance(base.value, dict) and not (delete is not None and delete.value)
-    merged = dict(base.value) if inherits else {}
-    for key, node in child.value.items():
-        if key != "_delete_":
-            merged[key] = merge(merged.get(key, Node(None, node.origin)), node)
+    keeps = isinstance(base.value, dict) and not (delete is not None and delete.value)
+    inherited = base.value if keeps else {}
+    old, new = inherited.get("type"), own.get("type")
+    if old is not None and new is not None and old.value != new.value:
+        own["type"] = replace(new, note=_in_place_of(old, inherited))
+        inherited = {}
+    merged = dict(inherited)
+    for key, node in own.items():
+        merged[key] = merge(merged.get(key, Node(None, node.origin)), node)
     return Node(merged, child.origin)
+
+
+def _in_place_of(old: Node, inherited: Mapping[Key, Node]) -> str:
+    """Returns the note beside a ``type`` that differs from the inherited one."""
+    place = f" ({old.origin})" if str(old.origin) else ""
+    dropped = ", whose arguments are dropped" if len(inherited) > 1 else ""
+    return f"in place of {old.value}{place}{dropped}"
 
 
 def apply_overrides(tree: Node, overrides: Sequence[str]) -> list[str]:
@@ -43,16 +56,34 @@ def apply_overrides(tree: Node, overrides: Sequence[str]) -> list[str]:
     A key that is not there may be added where something will check it: among the arguments of a
     part, which the part's signature checks, as a hook or a protocol of a new name, or as a section.
     """
-    problems = []
+    problems, paths = [], {}
     for override in overrides:
         try:
-            _apply(tree, override)
+            paths[override] = _apply(tree, override)
         except ConfigError as error:
             problems += error.problems
+    for override, path in paths.items():
+        if _is_dropped(tree, path):
+            problems.append(
+                f"command line: {override!r} is dropped by a later override that changes the "
+                "type: give it after that one"
+            )
     return problems
 
 
-def _apply(tree: Node, override: str) -> None:
+def _is_dropped(tree: Node, path: str) -> bool:
+    """Returns whether a mapping on the path is of another type since, and has it no more."""
+    node = tree
+    for step in path.split("."):
+        found = node.child(step)
+        if found is None:
+            return _is_part(node) and bool(node.value["type"].note)
+        node = found[1]
+    return False
+
+
+def _apply(tree: Node, override: str) -> str:
+    """Changes a tree in place, and returns the path of what was changed."""
     path, equals, text = override.partition("=")
     path = path.strip()
     if not equals or not path:
@@ -73,15 +104,24 @@ def _apply(tree: Node, override: str) -> None:
         walked, node = join(walked, step), found[1]
     found = node.child(last)
     if found is not None:
-        node.value[found[0]] = merge(found[1], value)
-        return
+        _set(node, found[0], value)
+        return path
     new_hook = walked == "hooks" and isinstance(value.value, dict)
     new_protocol = walked == "evaluation.protocols"
     new_section = not walked and last in top_level_keys()
     allowed = in_part or _is_part(node) or new_hook or new_protocol or new_section
     if not allowed or not isinstance(node.value, dict):
         raise _nothing_there(override, walked, node, last)
-    node.value[_key(node, last)] = merge(Node(None, COMMAND_LINE), value)
+    _set(node, _key(node, last), value)
+    return path
+
+
+def _set(node: Node, key: Key, value: Node) -> None:
+    """Changes one entry of a mapping or list, as a child file with this entry alone would."""
+    if isinstance(node.value, dict):
+        node.value = merge(node, Node({key: value}, node.origin)).value
+    else:
+        node.value[key] = merge(node.value[key], value)
 
 
 def _is_part(node: Node) -> bool:

@@ -58,11 +58,13 @@ class Node:
         value: a scalar, a dict of nodes or a list of nodes.
         origin: where it was written.
         reference: the text with ``${...}`` that the value was computed from, if it was.
+        note: what ``to_text`` says of it beside its origin.
     """
 
     value: Any
     origin: Origin
     reference: str | None = None
+    note: str = ""
 
     def children(self) -> list[tuple[Key, Node]]:
         """Returns the nodes inside with their keys or indices."""
@@ -171,12 +173,12 @@ def to_plain(node: Node) -> Any:
 def copy_tree(node: Node) -> Node:
     """Returns a copy as it was before ``${...}`` was computed."""
     if node.reference is not None:
-        return Node(node.reference, node.origin)
+        return Node(node.reference, node.origin, note=node.note)
     if isinstance(node.value, dict):
         return Node({key: copy_tree(child) for key, child in node.value.items()}, node.origin)
     if isinstance(node.value, list):
         return Node([copy_tree(child) for child in node.value], node.origin)
-    return Node(node.value, node.origin)
+    return Node(node.value, node.origin, note=node.note)
 
 
 def walk(node: Node, path: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], Node]]:
@@ -305,6 +307,7 @@ def _note(node: Node, origins: bool) -> str:
     seen = dict.fromkeys(str(one.origin) for one in places if str(one.origin))
     note = ", ".join(seen) if isinstance(node.value, list) else str(node.origin)
     note += "" if node.reference is None else f", {node.reference}"
+    note += f", {node.note}" if node.note else ""
     return f"  # {note}" if note else ""
 
 

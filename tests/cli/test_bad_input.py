@@ -39,7 +39,7 @@ def wider(folder: Path) -> Callable[[str], Path]:
 
 def config_of(folder: Path, **dataset: Any) -> str:
     """Writes a config of the tiny model with another training set, and returns its name."""
-    training = {"dataset": {"_delete_": True, **dataset}}
+    training = {"dataset": dataset}
     training["transforms"] = [{"type": "SquareCrop", "size": 128}]
     (folder / "mine.yaml").write_text(
         yaml.safe_dump({"_BASE_": "tiny_test", "data": {"train": training}})
@@ -173,7 +173,7 @@ def test_other_faces_than_any(folder: Path, capsys: pytest.CaptureFixture) -> No
     letterbox = [{"type": "Letterbox", "size": 256}]
     sets = {
         split: {
-            "dataset": {"_delete_": True, "type": "WiderFace", "split": split, "root": "data"},
+            "dataset": {"type": "WiderFace", "split": split, "root": "data"},
             "transforms": letterbox,
         }
         for split in ("train", "val")

@@ -58,8 +58,7 @@ def test_the_lines_make_a_model_and_fit_better_than_those_of_the_config(
 ) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text(
-        "_BASE_: yoloface_n05\n"
-        "data: {train: {dataset: {_delete_: true, type: SyntheticFaces, image_size: 320}}}\n"
+        "_BASE_: yoloface_n05\ndata: {train: {dataset: {type: SyntheticFaces, image_size: 320}}}\n"
     )
     words = ["data", "anchors", "--config", str(config), *YOLO, "data.batch_size=8"]
     assert main([*words, "--images", "40", "--image-size", "320"]) == 0

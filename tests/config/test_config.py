@@ -40,13 +40,48 @@ def test_delete_and_null_take_away() -> None:
     write("base.yaml", "model: {type: A, neck: {type: N, channels: 8}, head: {type: H}}\n")
     write("child.yaml", "_BASE_: base.yaml\nmodel: {neck: {_delete_: true, type: M}, head: null}\n")
     assert model_of("child.yaml") == {"type": "A", "neck": {"type": "M"}, "head": None}
-    write("kept.yaml", "_BASE_: base.yaml\nmodel: {neck: {_delete_: false, type: M}}\n")
-    assert model_of("kept.yaml")["neck"] == {"type": "M", "channels": 8}
+    write("anew.yaml", "_BASE_: base.yaml\nmodel: {neck: {_delete_: true, type: N}}\n")
+    assert model_of("anew.yaml")["neck"] == {"type": "N"}
+    write("kept.yaml", "_BASE_: base.yaml\nmodel: {neck: {_delete_: false, width: 2}}\n")
+    assert model_of("kept.yaml")["neck"] == {"type": "N", "channels": 8, "width": 2}
     write("fresh.yaml", "model: {_delete_: true, type: B, inner: {_delete_: true, x: 1}}\n")
     assert model_of("fresh.yaml") == {"type": "B", "inner": {"x": 1}}
     write("wrong.yaml", "model: {_delete_: please}\n")
     with pytest.raises(ConfigError, match=r"wrong\.yaml:1: _delete_ is true or false"):
         load_config("wrong.yaml")
+
+
+def test_another_type_begins_anew() -> None:
+    write(
+        "base.yaml",
+        "model:\n  type: A\n  neck: {type: N, width: 8, inner: {type: I}}\n  head: {type: H}\n",
+    )
+    write(
+        "child.yaml",
+        "_BASE_: base.yaml\n"
+        "model:\n  neck: {type: M, inner: {y: 2}}\n  head: {type: G}\n  stem: {type: S}\n",
+    )
+    config = load_config("child.yaml")
+    assert config["model"] == {
+        "type": "A",
+        "neck": {"type": "M", "inner": {"y": 2}},
+        "head": {"type": "G"},
+        "stem": {"type": "S"},
+    }
+    lines = load_config(config).to_yaml(origins=True).splitlines()
+    assert (
+        "    type: M  # child.yaml:3, in place of N (base.yaml:3), whose arguments are dropped"
+        in lines
+    )
+    assert "    type: G  # child.yaml:4, in place of H (base.yaml:4)" in lines
+    assert "    type: S  # child.yaml:5" in lines
+
+
+def test_the_same_type_is_merged() -> None:
+    write("base.yaml", "model: {type: A, neck: {type: N, channels: 8}}\n")
+    write("child.yaml", "_BASE_: base.yaml\nmodel: {neck: {type: N, width: 2}}\n")
+    assert model_of("child.yaml")["neck"] == {"type": "N", "channels": 8, "width": 2}
+    assert "in place of" not in load_config("child.yaml").to_yaml(origins=True)
 
 
 def test_later_bases_win_and_paths_are_relative_to_the_file() -> None:
@@ -114,7 +149,7 @@ def test_a_name_of_the_zoo_has_no_suffix(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_origins_survive_merging() -> None:
     write("base.yaml", "model:\n  type: A\n  a: 1\n  b: 1\n")
     write("child.yaml", "_BASE_: base.yaml\nmodel:\n  b: 2\n")
-    config = load_config("child.yaml", ["model.type=C"])
+    config = load_config("child.yaml", ["model.type=A"])
     assert config.origin("model.a") == "base.yaml:3"
     assert config.origin("model.b") == "child.yaml:3"
     assert config.origin("model.type") == "command line"
@@ -136,11 +171,11 @@ def test_values_by_dotted_path() -> None:
 def test_two_configs_cannot_meet() -> None:
     source = {"model": {"type": "A", "sizes": [1]}}
     first = load_config(source)
-    second = load_config(first, ["model.type=B"])
+    second = load_config(first, ["model.depth=2"])
     first.data["model"]["sizes"].append(2)
     source["model"]["sizes"].append(3)  # type: ignore[attr-defined]
     assert first["model"] == {"type": "A", "sizes": [1]}
-    assert second["model"] == {"type": "B", "sizes": [1]}
+    assert second["model"] == {"type": "A", "sizes": [1], "depth": 2}
 
 
 def test_sections_are_filled_and_ordered() -> None:

@@ -32,7 +32,10 @@ def load(*overrides: str) -> Config:
         ("model.neck.type=no", "model.neck.type", "no"),
         ("model.neck=null", "model.neck", None),
         ("model.neck={channels: 3}", "model.neck", {"type": "N", "channels": 3}),
-        ("model.neck={_delete_: true, type: M}", "model.neck", {"type": "M"}),
+        ("model.neck={_delete_: true, type: N}", "model.neck", {"type": "N"}),
+        ("model.neck={type: M}", "model.neck", {"type": "M"}),
+        ("model.neck={type: M, width: 2}", "model.neck", {"type": "M", "width": 2}),
+        ("model.neck.type=M", "model.neck", {"type": "M"}),
         ("model.anchors.8=[1]", "model.anchors", {8: [1]}),
         ("model.anchors.8.1=64", "model.anchors", {8: [16, 64]}),
         ("model.anchors.4=[8]", "model.anchors", {8: [16, 32], 4: [8]}),
@@ -86,6 +89,22 @@ def test_says_that_the_command_line_is_wrong(override: str, sentence: str) -> No
     assert sentence in str(error.value)
     assert "command line" in str(error.value)
     assert len(error.value.problems) == 1
+
+
+def test_type_first_then_arguments() -> None:
+    config = load("model.neck.type=M", "model.neck.width=2", "model.neck={depth: 3}")
+    assert config["model.neck"] == {"type": "M", "width": 2, "depth": 3}
+    assert (
+        "    type: M  # command line, in place of N, whose arguments are dropped"
+        in config.to_yaml(origins=True).splitlines()
+    )
+    with pytest.raises(ConfigError) as error:
+        load("model.neck.width=2", "model.neck.type=M")
+    assert error.value.problems == [
+        "command line: 'model.neck.width=2' is dropped by a later override that changes the "
+        "type: give it after that one"
+    ]
+    assert load("model.neck.width=2", "model.neck=null")["model.neck"] is None
 
 
 def test_the_last_of_two_wins_and_the_source_stays() -> None:

@@ -330,6 +330,6 @@ def test_nothing_is_downloaded(sound: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return build_model("tiny_test")
 
     monkeypatch.setattr("facezoo.runs.replay.build_model", spy)
-    backbone = "model.backbone={_delete_: true, type: timm.resnet18, pretrained: true}"
+    backbone = "model.backbone={type: timm.resnet18, pretrained: true}"
     assert replay("tiny_test", sound, [backbone]).finite
     assert built == [False]

@@ -87,15 +87,13 @@ def test_resume_needs_no_weights_of_a_hub(monkeypatch: pytest.MonkeyPatch) -> No
     def spy(config: Any, *overrides: str) -> Any:
         built.append(config.get("model.backbone.pretrained"))
         return build_model(
-            load_config(
-                config, ["model.backbone={_delete_: true, type: MobileNetV1, width: 0.0625}"]
-            )
+            load_config(config, ["model.backbone={type: MobileNetV1, width: 0.0625}"])
         )
 
     from facezoo.factory import build_model
 
     monkeypatch.setattr("facezoo.runs.run_build.build_model", spy)
-    run("model.backbone={_delete_: true, type: timm.resnet18, pretrained: true}")
+    run("model.backbone={type: timm.resnet18, pretrained: true}")
     resume("train.max_steps=3")
     assert built == [True, False]
     assert (

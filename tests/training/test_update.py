@@ -21,7 +21,6 @@ LOOKS = {
     "backbone": {"type": "MobileNetV1", "width": 0.0625},
     "neck": {"type": "FPN", "channels": 16},
     "head": {
-        "_delete_": True,
         "type": "YOLOFreeHead",
         "assigner": {"type": "TaskAligned"},
         "class_loss": {"type": "BCE"},

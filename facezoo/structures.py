@@ -11,6 +11,7 @@ what a network sees is torch. Importing this module imports no torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,18 +87,17 @@ class Targets:
     landmarks: Tensor
     landmarks_valid: Tensor
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Targets:
+        """Returns the targets with ``function`` applied to each tensor, in the order above."""
+        return Targets(*map(function, vars(self).values()))
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Targets:
         """Returns the targets on ``device``."""
-        return Targets(
-            *(
-                getattr(self, name).to(device, non_blocking=non_blocking)
-                for name in self.__dataclass_fields__
-            )
-        )
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Targets:
         """Returns the targets in page-locked memory (the data loader calls this)."""
-        return Targets(*(getattr(self, name).pin_memory() for name in self.__dataclass_fields__))
+        return self.map(lambda tensor: tensor.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -120,17 +120,17 @@ class Batch:
     dropped: int = 0
     unreadable: tuple[str, ...] = ()
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Returns the batch with ``function`` applied to all tensors but ``maps``."""
+        return replace(self, images=function(self.images), targets=self.targets.map(function))
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Returns the batch with images and targets on ``device``; ``maps`` stay on the CPU."""
-        return replace(
-            self,
-            images=self.images.to(device, non_blocking=non_blocking),
-            targets=self.targets.to(device, non_blocking),
-        )
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
         """Returns the batch in page-locked memory (the data loader calls this)."""
-        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+        return self.map(lambda tensor: tensor.pin_memory())
 
 
 class Grid(NamedTuple):
@@ -184,7 +184,9 @@ class LossTerm(NamedTuple):
 
 @dataclass(frozen=True)
 class Faces:
-    """The faces found in one photograph, in its pixels, best score first.
+    """The faces found in one photograph, in its pixels; a detector gives the best score first.
+
+    ``faces[0]``, ``faces[:10]``, ``faces[faces.scores > 0.5]`` and ``faces[[2, 0]]`` are ``Faces``.
 
     Attributes:
         boxes: n x 4, float32.
@@ -204,10 +206,68 @@ class Faces:
             return "Faces(none)"
         return f"Faces({len(self)}, scores {self.scores.max():.2f} to {self.scores.min():.2f})"
 
-    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Faces:
-        """Returns only the faces of ``keep`` (mask or indices)."""
-        landmarks = None if self.landmarks is None else self.landmarks[keep]
-        return Faces(self.boxes[keep], self.scores[keep], landmarks)
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | NDArray[np.bool_] | NDArray[np.intp]
+    ) -> Faces:
+        """Returns the faces of a number, slice, boolean mask of all n, or array of numbers.
+
+        Raises:
+            IndexError: there is no such face, or a mask is not of n faces.
+        """
+        if isinstance(index, int | np.integer):
+            index = [index]  # keeps the dimension: one face, not a row
+        elif isinstance(index, list) and not index:
+            index = slice(0)  # to NumPy an empty list is one of floats
+        landmarks = None if self.landmarks is None else self.landmarks[index]
+        return Faces(self.boxes[index], self.scores[index], landmarks)
+
+    @classmethod
+    def cat(cls, parts: Iterable[Faces]) -> Faces:
+        """Returns the faces of all parts, one part after another.
+
+        Raises:
+            ValueError: there are faces with landmarks and faces without.
+        """
+        several = list(parts)
+        several = [part for part in several if len(part)] or several[:1]
+        if not several:
+            return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        landmarks = [part.landmarks for part in several if part.landmarks is not None]
+        if landmarks and len(landmarks) < len(several):
+            raise ValueError(
+                "Faces with landmarks cannot be joined with faces without: drop the landmarks "
+                "first, Faces(faces.boxes, faces.scores)"
+            )
+        return cls(
+            np.concatenate([part.boxes for part in several]),
+            np.concatenate([part.scores for part in several]),
+            np.concatenate(landmarks) if landmarks else None,
+        )
+
+    def suppressed(self, iou_thresh: float) -> Faces:
+        """Returns the faces that greedy non-maximum suppression keeps, best score first.
+
+        A face goes if its IoU with a better one that stays is above ``iou_thresh``; of equal scores
+        the lower index is the better. Row by row, so that no table of all pairs fills the memory.
+        """
+        order = np.argsort(-self.scores, kind="stable")
+        kept = []
+        while len(order):
+            best, order = order[0], order[1:]
+            kept.append(best)
+            order = order[~(_iou(self.boxes[best], self.boxes[order]) > iou_thresh)]
+        return self[kept]
+
+
+def _iou(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns the IoU of a box with each of n x 4; boxes without area overlap nothing."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    intersection = sides.clip(min=0).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
+    union = (box[2:] - box[:2]).clip(min=0).prod() + areas - intersection
+    # float64, so that the threshold is not rounded, as torchvision compares them
+    iou = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return iou.astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def find_mistakes(
     alarms: list[Mistake] = []
     for image_id, annotated in truth.items():
         faces = predictions[image_id]
-        faces = faces.select(faces.scores >= score_thresh)
+        faces = faces[faces.scores >= score_thresh]
         ignore = annotated.ignore | ~has_area(annotated.boxes)
         taken, absorbed = match_image(faces, annotated.boxes, ignore, MATCH_IOU)
         missed = ~ignore

@@ -178,7 +178,7 @@ def predictions_page(dataset: FaceDataset, judgement: Judgement) -> NDArray[np.u
     tiles = []
     for i in range(min(SHOWN_IMAGES, len(dataset))):
         faces = judgement.predictions[dataset.image_id(i)]
-        drawn = draw_faces(dataset[i].image, faces.select(faces.scores >= score_thresh))
+        drawn = draw_faces(dataset[i].image, faces[faces.scores >= score_thresh])
         tiles.append(fit(drawn, SHOWN_SIDE))
     return page(tiles, columns=4)
 

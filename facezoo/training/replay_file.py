@@ -51,9 +51,7 @@ def save_replay(path: Path, model: nn.Module, batch: Batch, step: int) -> None:
     """
     share = distributed.share()
     tensors = {f"{BATCH}images": batch.images, f"{BATCH}maps": batch.maps}
-    tensors |= {
-        f"{TARGETS}{name}": getattr(batch.targets, name) for name in Targets.__dataclass_fields__
-    }
+    tensors |= {f"{TARGETS}{name}": tensor for name, tensor in vars(batch.targets).items()}
     tensors |= {f"{WEIGHTS}{name}": tensor for name, tensor in model.state_dict().items()}
     save_tensors(
         path,

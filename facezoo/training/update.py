@@ -13,6 +13,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -195,22 +196,15 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
         return [batch]
     return [
         replace(
-            batch,
-            images=batch.images[start : start + size],
-            targets=Targets(
-                *(
-                    getattr(batch.targets, name)[start : start + size]
-                    for name in Targets.__dataclass_fields__
-                )
-            ),
-            ids=batch.ids[start : start + size],
-            maps=batch.maps[start : start + size],
+            batch.map(itemgetter(part)),
+            ids=batch.ids[part],
+            maps=batch.maps[part],
         )
-        for start in range(0, len(batch.ids), size)
+        for part in (slice(start, start + size) for start in range(0, len(batch.ids), size))
     ]
 
 
 def mark_faces_dynamic(targets: Targets) -> None:
     """Tells the compiler that the number of faces changes from batch to batch."""
-    for name in Targets.__dataclass_fields__:
-        torch._dynamo.maybe_mark_dynamic(getattr(targets, name), 1)
+    for tensor in vars(targets).values():
+        torch._dynamo.maybe_mark_dynamic(tensor, 1)

@@ -31,7 +31,7 @@ class OneFace:
         OneFace.given = {"model": model, **given}
 
     def __call__(self, images: list[np.ndarray]) -> list[Faces]:
-        return [FACE if image.any() else FACE.select(np.zeros(1, bool)) for image in images]
+        return [FACE if image.any() else FACE[:0] for image in images]
 
     def describe(self) -> dict[str, Any]:
         return {"model": OneFace.given["model"], "protocol": "original"}

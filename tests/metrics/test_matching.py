@@ -41,7 +41,7 @@ def test_equals_a_plain_loop(seed: int, iou: float, random_set: Callable) -> Non
     outcomes = set()
     for image_id, annotated in truth.items():
         shuffled = np.random.default_rng(seed).permutation(len(predictions[image_id]))
-        faces = predictions[image_id].select(shuffled)
+        faces = predictions[image_id][shuffled]
         taken, absorbed = match_image(faces, annotated.boxes, annotated.ignore, iou)
         expected = plain_match(faces, annotated.boxes, annotated.ignore, iou)
         assert (taken.tolist(), absorbed.tolist()) == expected

@@ -33,7 +33,7 @@ def test_best_threshold_is_the_best_of_all(seed: int, random_set: Callable) -> N
 
 def test_a_threshold_judges_only_what_it_shows(random_set: Callable) -> None:
     predictions, truth = random_set(7)
-    shown = {one: faces.select(faces.scores >= 0.4) for one, faces in predictions.items()}
+    shown = {one: faces[faces.scores >= 0.4] for one, faces in predictions.items()}
     first, second = at(predictions, truth, 0.4), at(shown, truth, 0.0)
     for name in ("precision", "recall", "f1", "faces_per_image"):
         assert first[name] == second[name]

@@ -122,7 +122,7 @@ def test_order_of_proposals_does_not_matter(random_set: Callable) -> None:
     for image_id, faces in predictions.items():
         # Distinct scores, as equal ones count in the order given.
         faces.scores[:] = np.linspace(0.9, 0.1, len(faces))
-        backwards[image_id] = faces.select(np.arange(len(faces))[::-1])
+        backwards[image_id] = faces[::-1]
     assert WiderFaceAP()(backwards, truth).metrics == WiderFaceAP()(predictions, truth).metrics
 
 

@@ -92,12 +92,8 @@ def test_two_thousand_faces_and_none_in_one_batch(
     noise: Callable[..., torch.Tensor], targets_of: Callable[..., Targets]
 ) -> None:
     crowd, empty = targets_of(1, 2048, 128, count=2000), targets_of(1, 2048, 128, count=0)
-    targets = Targets(
-        *(
-            torch.cat([getattr(crowd, name), getattr(empty, name)])
-            for name in Targets.__dataclass_fields__
-        )
-    )
+    pairs = zip(vars(crowd).values(), vars(empty).values(), strict=True)
+    targets = Targets(*map(torch.cat, pairs))
     model = tiny().train()
     loss = loss_of(model, noise(2, 128), targets)
     loss.backward()

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from facezoo.structures import Batch, Targets
+from facezoo.structures import Batch
 
 Item = TypeVar("Item")
 Begun = TypeVar("Begun")
@@ -52,8 +52,7 @@ def prefetched(
         user = torch.cuda.current_stream(device)
         # Not wait_stream(side): the next copy is on its way there, and is not to be waited for.
         user.wait_event(copied)
-        targets = [getattr(batch.targets, name) for name in Targets.__dataclass_fields__]
-        for tensor in (batch.images, *targets):
+        for tensor in (batch.images, *vars(batch.targets).values()):
             # Its memory belongs to the side stream, which else takes it back while still in use.
             tensor.record_stream(user)
         yield batch

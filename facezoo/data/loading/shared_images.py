@@ -20,7 +20,7 @@ from torch import Tensor
 
 from facezoo.data.loading.collate import collate
 from facezoo.errors import DataError
-from facezoo.structures import Batch, Sample, Targets
+from facezoo.structures import Batch, Sample
 
 SLOTS = 4
 """Of a worker: the batch that it makes, one that waits, and two that the training holds."""
@@ -128,8 +128,7 @@ def packed(samples: Sequence[Sample], shared: SharedImages, worker: int) -> Parc
 
     try:
         batch = collate(samples, memory)
-        tensors = [getattr(batch.targets, name) for name in Targets.__dataclass_fields__]
-        for tensor in (batch.images, batch.maps, *tensors):
+        for tensor in (batch.images, batch.maps, *vars(batch.targets).values()):
             tensor.share_memory_()
     except Exception as error:
         if slot is not None:

@@ -65,8 +65,8 @@ def test_compiles_whole_for_shapes_of_a_run(
         generator = torch.Generator().manual_seed(seed)
         image = torch.rand(batch, 3, height, width, generator=generator)
         targets = scenes.random_targets(seed, batch, faces, size=64, whole=False)
-        for name in Targets.__dataclass_fields__:
-            torch._dynamo.mark_dynamic(getattr(targets, name), 1)
+        for tensor in vars(targets).values():
+            torch._dynamo.mark_dynamic(tensor, 1)
         for ours, expected in zip(compiled(image, targets), assign(image, targets), strict=True):
             assert torch.equal(ours, expected)
     assert counter.frame_count <= most

@@ -26,6 +26,7 @@ setup(
     install_requires=[
         "albumentations>=2.0.8,<3",
         "fvcore>=0.1.5.post20221221",
+        "huggingface_hub>=0.25",
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "numpy>=1.26",

@@ -1,13 +1,16 @@
 import errno
+import functools
 import hashlib
+import http.client
 import http.server
 import io
-import shutil
 import threading
+import time
 import zipfile
 from dataclasses import dataclass, field
 
 import pytest
+from huggingface_hub import hf_hub_download
 
 from facezoo.datatools import download
 from facezoo.datatools.download import WIDERFACE, Archive, download_widerface, fetch, unpack
@@ -32,30 +35,32 @@ class Server:
     body: bytes = b""
     stated: int | None = None
     stop_after: int | None = None
-    ranges: bool = True
-    status: int | None = None
+    status: int = 200
     asked: list = field(default_factory=list)
 
-    def archive(self, sha256=None, folder="box"):
-        return Archive(f"{self.address}/box.zip", folder, sha256)
+    def archive(self, sha256=None):
+        return Archive("box", sha256, self.address)
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
     state = Server(body=zipped())
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            wanted = self.headers.get("Range")
-            state.asked.append(wanted)
-            start = int(wanted[len("bytes=") : -1]) if wanted and state.ranges else 0
-            if state.status or start >= len(state.body):
-                return self.send_error(state.status or 416)
-            self.send_response(206 if start else 200)
-            length = len(state.body) - start if state.stated is None else state.stated
-            self.send_header("Content-Length", str(length))
+        def do_HEAD(self):
+            state.asked.append(self.path)
+            if state.status != 200:
+                return self.send_error(state.status)
+            self.send_response(200)
+            self.send_header("Content-Length", str(state.stated or len(state.body)))
+            self.send_header("ETag", f'"{sha256(state.body)}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
             self.end_headers()
-            self.wfile.write(state.body[start:][: state.stop_after])
+
+        def do_GET(self):
+            self.do_HEAD()
+            if state.status == 200:
+                self.wfile.write(state.body[: state.stop_after])
 
         def log_message(self, *_):
             pass
@@ -64,9 +69,15 @@ def server():
         state.address = f"http://127.0.0.1:{service.server_port}"
         thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
+        here = functools.partial(hf_hub_download, endpoint=state.address)
+        monkeypatch.setattr(download, "hf_hub_download", here)
         yield state
         service.shutdown()
         thread.join()
+
+
+def refuse(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def sha256(data):
@@ -88,31 +99,41 @@ def test_fetches_and_unpacks(server, tmp_path, known):
     download_widerface(root, [archive])
     assert contents(root) == WANTED
     download_widerface(root, [archive])
-    assert server.asked == [None]
+    assert server.asked == ["/box.zip"]
 
 
-def test_goes_on_where_it_broke_off(server, tmp_path):
-    server.stop_after = 1000
-    archive = server.archive(sha256(server.body))
-    for size in ("1,000", "2,000"):
-        with pytest.raises(DataError, match=rf"broke off after {size} bytes; run the same command"):
+def test_fetches_from_the_hub(server, tmp_path):
+    archive = Archive("box", sha256(server.body))
+    download_widerface(tmp_path, [archive])
+    assert contents(tmp_path) == WANTED
+    assert set(server.asked) == {"/datasets/CUHK-CSE/wider_face/resolve/main/data/box.zip"}
+    assert archive.url.endswith("huggingface.co" + server.asked[0])
+
+
+def test_what_was_fetched_from_the_hub_is_not_fetched_again(server, tmp_path, monkeypatch):
+    archive = Archive("box", sha256(server.body))
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extract", refuse)
+        with pytest.raises(DataError, match="cannot be written"):
             download_widerface(tmp_path, [archive])
+    server.body = b"another file" * 100
+    server.status = 403
+    download_widerface(tmp_path, [archive])
+    assert contents(tmp_path) == WANTED
+
+
+@pytest.mark.parametrize("on_hub", [True, False])
+def test_half_an_archive_is_not_kept(server, tmp_path, on_hub, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    server.stop_after = 1000
+    archive = Archive("box") if on_hub else server.archive()
+    with pytest.raises(
+        DataError, match=r"box\.zip cannot be fetched \(.*1.?000.*; try again later"
+    ):
+        download_widerface(tmp_path, [archive])
+    assert not [path for path in tmp_path.rglob("*.zip")]
     server.stop_after = None
     download_widerface(tmp_path, [archive])
-    assert server.asked == [None, "bytes=1000-", "bytes=2000-"]
-    assert contents(tmp_path) == WANTED
-
-
-def test_starts_anew_where_the_server_cannot_go_on(server, tmp_path):
-    (tmp_path / "box.zip.part").write_bytes(b"x" * 500)
-    server.ranges = False
-    download_widerface(tmp_path, [server.archive(sha256(server.body))])
-    assert contents(tmp_path) == WANTED
-
-
-def test_complete_part_is_not_fetched_again(server, tmp_path):
-    (tmp_path / "box.zip.part").write_bytes(server.body)
-    download_widerface(tmp_path, [server.archive(sha256(server.body))])
     assert contents(tmp_path) == WANTED
 
 
@@ -135,12 +156,6 @@ def test_damaged_member(server, tmp_path):
         download_widerface(tmp_path, [server.archive()])
 
 
-def test_server_that_promises_more_than_it_sends(server, tmp_path):
-    server.stated = len(server.body) + 10
-    with pytest.raises(DataError, match="broke off"):
-        download_widerface(tmp_path, [server.archive()])
-
-
 def test_server_that_sends_more_than_it_promises(server, tmp_path):
     server.stated = 5000
     with pytest.raises(DataError, match="no intact zip file"):
@@ -148,16 +163,26 @@ def test_server_that_sends_more_than_it_promises(server, tmp_path):
     assert contents(tmp_path) == {}
 
 
-def test_server_that_refuses(server, tmp_path):
+@pytest.mark.parametrize("on_hub", [True, False])
+def test_server_that_refuses(server, tmp_path, on_hub):
     server.status = 404
-    with pytest.raises(DataError, match=r"answers 404 .*box\.zip; put the file into"):
-        download_widerface(tmp_path, [server.archive()])
+    archive = Archive("box") if on_hub else server.archive()
+    with pytest.raises(
+        DataError, match=r"box\.zip cannot be fetched \(.*404.*; .* by hand"
+    ) as error:
+        download_widerface(tmp_path, [archive])
+    assert f"put box.zip into {tmp_path} by hand" in str(error.value)
 
 
-def test_server_that_is_not_there(server, tmp_path):
-    server.address = "http://127.0.0.1:9"
-    with pytest.raises(DataError, match="cannot be reached") as error:
-        download_widerface(tmp_path, [server.archive()])
+@pytest.mark.parametrize("on_hub", [True, False])
+def test_server_that_is_not_there(tmp_path, on_hub, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    nowhere = "http://127.0.0.1:9"
+    monkeypatch.setattr(
+        download, "hf_hub_download", functools.partial(hf_hub_download, endpoint=nowhere)
+    )
+    with pytest.raises(DataError, match=r"cannot be fetched \(.*Connection refused") as error:
+        download_widerface(tmp_path, [Archive("box", site=None if on_hub else nowhere)])
     assert "\n" not in str(error.value)
 
 
@@ -167,8 +192,8 @@ def test_silent_server_is_given_up(server, tmp_path, monkeypatch):
             raise TimeoutError("timed out")
 
     monkeypatch.setattr(http.client.HTTPConnection, "response_class", Silent)
-    with pytest.raises(DataError, match="broke off after 0 bytes"):
-        fetch(server.archive().url, tmp_path / "box.zip.part")
+    with pytest.raises(DataError, match=r"cannot be fetched \(timed out\)"):
+        fetch(server.archive(), tmp_path)
 
 
 def test_own_archive_is_used_and_kept(server, tmp_path):
@@ -185,26 +210,19 @@ def test_own_wrong_archive_is_kept(server, tmp_path):
     assert contents(tmp_path) == {"box.zip": b"mine"}
 
 
-def test_disk_without_room(server, tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=100))
-    with pytest.raises(DataError, match=r"is full .*make room"):
-        download_widerface(tmp_path, [server.archive()])
-
-
 def test_disk_that_runs_full(server, tmp_path, monkeypatch):
-    def extract(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(zipfile.ZipFile, "extract", extract)
-    with pytest.raises(DataError, match=r"is full .*make room"):
+    monkeypatch.setattr(zipfile.ZipFile, "extract", refuse)
+    with pytest.raises(DataError, match=r"\(No space left on device\); make room"):
         download_widerface(tmp_path, [server.archive()])
-    assert not (tmp_path / "box").exists() and not list(tmp_path.glob(".*"))
+    assert not (tmp_path / "box").exists() and not list(tmp_path.glob("*.unpacking"))
+    monkeypatch.setattr(download, "hf_hub_download", refuse)
+    with pytest.raises(DataError, match=r"\(No space left on device\); make room"):
+        download_widerface(tmp_path, [Archive("box")])
 
 
 def test_root_that_is_a_file(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="file cannot be written"):
+    with pytest.raises(DataError, match=r"file.* cannot be written"):
         download_widerface(tmp_path / "file", [server.archive()])
 
 
@@ -243,5 +261,5 @@ def test_half_unpacked_archive_starts_anew(tmp_path):
 def test_table_names_what_the_data_set_reads():
     folders = {archive.folder for archive in WIDERFACE}
     assert folders == {"WIDER_train", "WIDER_val", "wider_face_split", "eval_tools"}
-    assert all(archive.name == f"{archive.folder}.zip" for archive in WIDERFACE)
+    assert all(archive.url.endswith(f"/{archive.folder}.zip") for archive in WIDERFACE)
     assert all(len(archive.sha256 or "0" * 64) == 64 for archive in WIDERFACE)

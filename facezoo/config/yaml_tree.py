@@ -193,6 +193,19 @@ def join(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
+def flat(values: Any, path: str = "") -> dict[str, Any]:
+    """Returns the scalars of a plain config, and its lists of scalars, by dotted path."""
+    if isinstance(values, list) and any(isinstance(one, (dict, list)) for one in values):
+        values = dict(enumerate(values))
+    if not isinstance(values, dict) or not values:
+        return {path: values} if path else {}
+    return {
+        name: leaf
+        for key, value in values.items()
+        for name, leaf in flat(value, join(path, key)).items()
+    }
+
+
 def show_path(path: Path) -> str:
     """Returns a path as messages show it: relative where it is below the current folder."""
     absolute = path.resolve()

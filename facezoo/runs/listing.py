@@ -1,4 +1,4 @@
-"""The runs in a folder: what became of each, and what makes several of them differ."""
+"""The runs in a folder: what became of each, and in which settings some of them differ."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from facezoo.config.config import Config, load_with_problems
-from facezoo.config.yaml_tree import join
+from facezoo.config.signatures import show
+from facezoo.config.yaml_tree import flat
 from facezoo.errors import ConfigError, DataError, FacezooError
-from facezoo.runs.run_config import CONFIG, differences, show_value
+from facezoo.runs.run_config import CONFIG
 from facezoo.runs.status import STATUS, read_status
 from facezoo.training.metrics_file import METRICS, read_metrics
 
 BEST, MODE = "val/loss", "min"
 """What chooses ``best`` where a config leaves it to the Checkpoint hook."""
-UNKNOWN = "unknown"
 ABSENT = "-"
 
 
@@ -34,10 +34,10 @@ class Run:
         step: updates done.
         total_steps: of the whole run; None where the run left no status.
         changed: when the run wrote something last, in UTC.
+        remark: why the run failed, or what cannot be read; else empty.
         metric: the metric that chooses ``best``; None where nothing does.
         best_value: its best value, None before the first.
         best_step: the step of it.
-        remark: why the run failed, or what cannot be read; else empty.
         config: of the run; an empty one where it cannot be read.
         rows: of ``metrics.jsonl``.
     """
@@ -48,25 +48,16 @@ class Run:
     step: int
     total_steps: int | None
     changed: datetime
+    remark: str = ""
     metric: str | None = None
     best_value: float | None = None
     best_step: int | None = None
-    remark: str = ""
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
-    def points(self, metric: str) -> list[tuple[int, float]]:
-        """Returns the steps and the finite values of a metric, in the order of the run."""
+    def points(self, metric: str) -> dict[int, float]:
+        """Returns the finite values of a metric by step, in the order of the run."""
         return _points(self.rows, metric)
-
-    def value_after(self, metric: str, step: int | None) -> float | None:
-        """Returns the value of a metric that was published after a step, None without one."""
-        return None if step is None else dict(self.points(metric)).get(step)
-
-    def last_value(self, metric: str) -> float | None:
-        """Returns the latest finite value of a metric, None without one."""
-        points = self.points(metric)
-        return points[-1][1] if points else None
 
 
 def find_runs(folder: Path) -> list[Run]:
@@ -85,8 +76,7 @@ def find_runs(folder: Path) -> list[Run]:
         try:
             runs.append(read_run(place, name))
         except FacezooError as error:
-            remark = str(error).splitlines()[0]
-            runs.append(_read_status(place, name, last_step=0, remark=remark))
+            runs.append(_run(place, name, remark=str(error).splitlines()[0]))
     return sorted(runs, key=lambda run: (run.changed, run.name), reverse=True)
 
 
@@ -136,32 +126,23 @@ def read_run(folder: Path, name: str) -> Run:
     # A setting that this version no longer knows is no reason to hide a run.
     config, _ = load_with_problems(folder / CONFIG, allow_imports=False)
     rows = _read_rows(folder / METRICS)
-    metric, mode = _chooser(config)
-    points = [] if metric is None else _points(rows, metric)
+    metric, mode = _best_metric(config)
+    points = {} if metric is None else _points(rows, metric)
     # Of equal values the first, as the Checkpoint hook takes it.
-    choose = max if mode == "max" else min
-    best_step, best_value = choose(points, key=lambda point: point[1], default=(None, None))
-    return _read_status(
-        folder,
-        name,
-        last_step=max((row["step"] for row in rows), default=0),
-        metric=metric,
-        best_value=best_value,
-        best_step=best_step,
-        config=config.data,
-        rows=rows,
-    )
+    best_step = (max if mode == "max" else min)(points, key=points.__getitem__, default=None)
+    best_value = None if best_step is None else points[best_step]
+    best = {"metric": metric, "best_value": best_value, "best_step": best_step}
+    return _run(folder, name, config=config.data, rows=rows, **best)
 
 
 def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Returns by path the settings that are not the same in all runs: a text for each run."""
-    first, *others = (_by_index(run.config) for run in runs)
-    paths = dict.fromkeys(path for other in others for path in differences(first, other))
-    nodes = [_nodes(run.config) for run in runs]
-    # A section that some run lacks is shown whole; the values in it would only say it again.
-    whole = [path for path in paths if not any(path.startswith(f"{one}.") for one in paths)]
+    configs = [flat(run.config) for run in runs]
+    paths = dict.fromkeys(path for one in configs for path in one)
     return {
-        path: [show_value(one[path]) if path in one else ABSENT for one in nodes] for path in whole
+        path: [show(one[path]) if path in one else ABSENT for one in configs]
+        for path in paths
+        if any(path not in one or one[path] != configs[0].get(path) for one in configs)
     }
 
 
@@ -178,30 +159,18 @@ def _run_folders(folder: Path) -> Iterator[Path]:
             yield Path(place)
 
 
-def _read_status(folder: Path, name: str, last_step: int, remark: str = "", **found: Any) -> Run:
+def _run(folder: Path, name: str, rows: Sequence[dict[str, Any]] = (), **found: Any) -> Run:
     """Returns a run with what its status says, which is older than its metrics while it runs."""
+    files = [folder / one for one in (CONFIG, METRICS, STATUS, "log.txt")]
+    newest = max(path.stat().st_mtime for path in files if path.is_file())
+    changed = datetime.fromtimestamp(newest, timezone.utc)
+    step, found["rows"] = max((row["step"] for row in rows), default=0), [*rows]
     status = read_status(folder)
     if status is None:
-        return Run(
-            name, folder, UNKNOWN, last_step, None, _last_change(folder), remark=remark, **found
-        )
-    ended = status.state not in ("running", "killed")
-    return Run(
-        name,
-        folder,
-        status.state,
-        max(status.step, last_step),
-        status.total_steps,
-        status.updated if ended else _last_change(folder),
-        remark=remark or status.message,
-        **found,
-    )
-
-
-def _last_change(folder: Path) -> datetime:
-    files = [folder / name for name in (CONFIG, METRICS, STATUS, "log.txt")]
-    newest = max(path.stat().st_mtime for path in files if path.is_file())
-    return datetime.fromtimestamp(newest, timezone.utc)
+        return Run(name, folder, "unknown", step, None, changed, **found)
+    step = max(status.step, step)
+    found = {"remark": status.message, **found}
+    return Run(name, folder, status.state, step, status.total_steps, changed, **found)
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
@@ -214,7 +183,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _chooser(config: Config) -> tuple[str | None, str]:
+def _best_metric(config: Config) -> tuple[str | None, str]:
     """Returns the metric that chooses ``best`` and its mode; no metric where nothing is chosen."""
     hook = config.get("hooks.checkpoint")
     if not isinstance(hook, dict):
@@ -223,30 +192,9 @@ def _chooser(config: Config) -> tuple[str | None, str]:
     return (metric if isinstance(metric, str) else None), hook.get("mode", MODE)
 
 
-def _points(rows: Sequence[dict[str, Any]], metric: str) -> list[tuple[int, float]]:
-    return [
-        (row["step"], row[metric])
+def _points(rows: Sequence[dict[str, Any]], metric: str) -> dict[int, float]:
+    return {
+        row["step"]: row[metric]
         for row in rows
         if isinstance(row.get(metric), (int, float)) and math.isfinite(row[metric])
-    ]
-
-
-def _by_index(value: Any) -> Any:
-    """Returns a plain config whose lists of parts are mappings, so that each part has a path."""
-    children = _children(value)
-    return {key: _by_index(one) for key, one in children.items()} if children else value
-
-
-def _nodes(value: Any, path: str = "") -> dict[str, Any]:
-    """Returns everything in a plain config by dotted path, sections too."""
-    found = {path: value}
-    for key, one in _children(value).items():
-        found |= _nodes(one, join(path, key))
-    return found
-
-
-def _children(value: Any) -> dict[Any, Any]:
-    """Returns what is in a section or in a list of parts; nothing for any other value."""
-    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
-        return dict(enumerate(value))
-    return value if isinstance(value, dict) else {}
+    }

@@ -1,4 +1,4 @@
-"""What a run is doing, as one small file in its folder that anybody may read at any time."""
+"""``status.json`` of a run folder: what became of the run, for anybody to read at any time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facezoo.errors import FacezooError
 
@@ -22,21 +21,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATUS = "status.json"
-STATES = ("running", "finished", "interrupted", "failed")
-"""What the file may say; a reader adds ``killed``, which the process could not write itself."""
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What a run's ``status.json`` says.
+    """The content of ``status.json``.
 
     Attributes:
         state: ``running``, ``finished``, ``interrupted`` (by a signal), ``failed``, or ``killed``:
             it was running, and its process is gone.
         step: updates done when the file was written, at the start and at the end of the process.
         total_steps: of the whole run.
-        started: when the process began to train, in UTC.
-        updated: when the file was written, in UTC.
         host: name of the machine.
         process_id: of the process on it.
         message: the first line of the error of a failed run, else empty.
@@ -45,11 +40,9 @@ class RunStatus:
     state: str
     step: int
     total_steps: int
-    started: datetime
-    updated: datetime
     host: str
     process_id: int
-    message: str = ""
+    message: str
 
 
 @contextmanager
@@ -57,96 +50,55 @@ def recording(folder: Path, trainer: Trainer) -> Iterator[None]:
     """Keeps ``status.json`` in a run folder while the block trains.
 
     A status that cannot be written is logged and ends nothing; an error of the block goes on.
-
-    Args:
-        folder: the run folder, which exists.
-        trainer: whose steps are counted.
     """
-    # Here, as reading a status needs nothing that imports torch.
-    from facezoo.distributed import RunInterrupted
+    from facezoo.distributed import RunInterrupted  # here, as listing runs needs no torch
 
-    now = _now()
-    started = RunStatus(
-        "running", trainer.step, trainer.total_steps, now, now, platform.node(), os.getpid()
-    )
-
-    def write(state: str, message: str = "") -> None:
-        end = replace(started, state=state, step=trainer.step, updated=_now(), message=message)
-        _write(folder, end)
-
-    _write(folder, started)
+    _write(folder, trainer, "running")
     try:
         yield
     except (RunInterrupted, KeyboardInterrupt):
-        write("interrupted")
+        _write(folder, trainer, "interrupted")
         raise
     except BaseException as error:
-        write("failed", _first_line(error))
+        _write(folder, trainer, "failed", _first_line(error))
         raise
-    write("finished")
+    _write(folder, trainer, "finished")
 
 
 def read_status(folder: Path) -> RunStatus | None:
-    """Returns the status of a run folder, None where there is none that can be read.
-
-    A run that says it is running on this machine, and whose process is gone, is ``killed``.
-    """
+    """Returns the status of a run folder, None where there is none that can be read."""
     try:
-        status = _parse(json.loads((folder / STATUS).read_text(encoding="utf-8")))
+        content = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        status = RunStatus(**{one.name: content[one.name] for one in fields(RunStatus)})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    lost = (
-        status.state == "running"
-        and status.host == platform.node()
-        and not _is_alive(status.process_id)
-    )
-    return replace(status, state="killed") if lost else status
+    here = status.state == "running" and status.host == platform.node()
+    return replace(status, state="killed") if here and _is_gone(status.process_id) else status
 
 
-def _parse(content: dict[str, Any]) -> RunStatus:
-    """Returns the status in a file's content; raises ValueError, TypeError or KeyError."""
-    status = RunStatus(
-        state=content["state"],
-        step=int(content["step"]),
-        total_steps=int(content["total_steps"]),
-        started=datetime.fromisoformat(content["started"]),
-        updated=datetime.fromisoformat(content["updated"]),
-        host=str(content["host"]),
-        process_id=int(content["process_id"]),
-        message=str(content["message"]),
-    )
-    if status.state not in STATES:
-        raise ValueError(f"{status.state!r} is no state of a run")
-    if None in (status.started.tzinfo, status.updated.tzinfo):
-        raise ValueError("a time without its zone")
-    return status
-
-
-def _write(folder: Path, status: RunStatus) -> None:
-    """Puts the file in place at once, so that a reader never meets half of it."""
-    content = asdict(status)
-    for name in ("started", "updated"):
-        content[name] = content[name].isoformat(timespec="seconds")
+def _write(folder: Path, trainer: Trainer, state: str, message: str = "") -> None:
+    host, process_id = platform.node(), os.getpid()
+    status = RunStatus(state, trainer.step, trainer.total_steps, host, process_id, message)
     temporary = folder / f".{STATUS}.new"
     try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / STATUS)
+        temporary.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, folder / STATUS)  # a reader never meets half of it
     except OSError as error:
         logger.warning("The status of the run could not be written: %s", error)
 
 
-def _is_alive(process_id: int) -> bool:
-    """Returns whether a process of this machine exists; True where nobody can tell."""
+def _is_gone(process_id: int) -> bool:
+    """Returns whether no process of this machine has the number; False where nobody can tell."""
     # On Windows os.kill would end the process instead of asking for it.
     if sys.platform == "win32" or process_id <= 0:
-        return True
+        return False
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):  # another user's, or a number of another system
         return True
-    return True
+    except (PermissionError, OverflowError):  # another user's, or a number of another system
+        return False
+    return False
 
 
 def _first_line(error: BaseException) -> str:
@@ -155,7 +107,3 @@ def _first_line(error: BaseException) -> str:
     if isinstance(error, FacezooError) and first:
         return first
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

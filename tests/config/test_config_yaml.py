@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from facezoo.config.yaml_tree import (
     Origin,
+    flat,
     from_plain,
     parse_yaml,
     read_yaml,
@@ -136,3 +137,21 @@ def test_text_reads_back_as_what_it_was_made_of(data: dict, origins: bool) -> No
 def test_strings_stay_strings_for_other_readers_too(text: str) -> None:
     written = to_text(from_plain({"key": text}, Origin()), origins=False)
     assert yaml.safe_load(written) == {"key": text}
+
+
+def test_a_config_becomes_flat() -> None:
+    config = {
+        "model": {"anchors": {8: [16, 32]}, "extra": {}},
+        "transforms": [{"type": "Flip", "p": 0.5}, {"type": "Crop"}],
+        "imports": [],
+        "seed": None,
+    }
+    assert flat(config) == {
+        "model.anchors.8": [16, 32],
+        "model.extra": {},
+        "transforms.0.type": "Flip",
+        "transforms.0.p": 0.5,
+        "transforms.1.type": "Crop",
+        "imports": [],
+        "seed": None,
+    }

@@ -16,7 +16,7 @@ from facezoo.errors import ConfigError
 from facezoo.training.checkpoint import load_checkpoint
 from facezoo.training.hooks.checkpointing import Checkpoint
 from facezoo.training.hooks.hook import Hook
-from facezoo.training.hooks.mlflow import MLflow, flat
+from facezoo.training.hooks.mlflow import MLflow
 from facezoo.training.hooks.wandb import WandB
 from facezoo.training.trainer import Trainer
 
@@ -282,21 +282,3 @@ def test_a_missing_library_is_one_sentence(
 def test_the_extras_exist() -> None:
     setup = (Path(__file__).parents[2] / "setup.py").read_text()
     assert '"wandb": ["wandb' in setup and '"mlflow": ["mlflow-skinny' in setup
-
-
-def test_a_config_becomes_flat() -> None:
-    config = {
-        "model": {"anchors": {8: [16, 32]}, "extra": {}},
-        "transforms": [{"type": "Flip", "p": 0.5}, {"type": "Crop"}],
-        "imports": [],
-        "seed": None,
-    }
-    assert flat(config) == {
-        "model.anchors.8": [16, 32],
-        "model.extra": {},
-        "transforms.0.type": "Flip",
-        "transforms.0.p": 0.5,
-        "transforms.1.type": "Crop",
-        "imports": [],
-        "seed": None,
-    }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.config.yaml_tree import join
+from facezoo.config.yaml_tree import flat
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
 from facezoo.training.hooks.hook import Hook
@@ -161,19 +161,6 @@ class MLflow(Hook):
             logger.warning(
                 "MLflow did not take the %s of step %d: %s", what, trainer.step, _first_line(error)
             )
-
-
-def flat(values: Any, path: str = "") -> dict[str, Any]:
-    """Returns the scalars of a plain config, and its lists of scalars, by dotted path."""
-    if isinstance(values, list) and any(isinstance(one, (dict, list)) for one in values):
-        values = dict(enumerate(values))
-    if not isinstance(values, dict) or not values:
-        return {path: values} if path else {}
-    return {
-        name: leaf
-        for key, value in values.items()
-        for name, leaf in flat(value, join(path, key)).items()
-    }
 
 
 def _first_line(error: Exception) -> str:

@@ -25,6 +25,12 @@ LARGEST_STRIDE = 32
 """Pixels per cell of the coarsest level of the usual detectors, which a side has to be cut into."""
 _TRAIN_SETTINGS = "facezoo.training.settings:TrainSettings"
 """The engine's own dataclass, imported where a config is checked: it imports no torch."""
+REMOVED = {
+    "data.reduced_decoding": "decoding at a reduced scale is gone, as it saved next to no time; "
+    "leave the key out",
+}
+"""Keys of older versions and what to do instead; false, their default in the config of a run that
+was saved then, is passed over."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,6 @@ class DataSettings:
         cache: keeps decoded images, in ``memory`` or in a folder (``~`` is that of the user); None
             decodes each time.
         cache_limit: of the images in the cache, in bytes, as a number or such as ``8GiB``.
-        reduced_decoding: decode a JPEG at a half, a quarter or an eighth of its scale where the
-            first transform shows no more of it; its pixels differ slightly.
         train: what is trained on.
         val: what is validated on, or None.
     """
@@ -85,7 +89,6 @@ class DataSettings:
     on_unreadable: Literal["stop", "next"] = "stop"
     cache: str | None = None
     cache_limit: int | str = "8GiB"
-    reduced_decoding: bool = False
     train: TrainSplitSettings | None = None
     val: SplitSettings | None = None
 
@@ -178,6 +181,7 @@ def fill_defaults(tree: Node) -> None:
 
     Parts keep their own defaults.
     """
+    _pass_over_removed(tree)
     tree.value.setdefault("imports", Node([], DEFAULT))
     tree.value.setdefault("hooks", Node({}, DEFAULT))
     for name, settings in sections().items():
@@ -187,6 +191,14 @@ def fill_defaults(tree: Node) -> None:
         _fill_section(train[1], TrainSplitSettings)
     order = [*top_level_keys(), *tree.value]
     tree.value = {key: tree.value[key] for key in dict.fromkeys(order) if key in tree.value}
+
+
+def _pass_over_removed(tree: Node) -> None:
+    for path in REMOVED:
+        section, _, key = path.partition(".")
+        values = tree.value[section].value if section in tree.value else None
+        if isinstance(values, dict) and key in values and values[key].value is False:
+            del values[key]
 
 
 def _fill_section(section: Node, settings: type) -> None:
@@ -261,6 +273,9 @@ def _check_section(node: Node, settings: type, path: str, tree: Node) -> list[st
     problems = []
     for key, child in node.value.items():
         where = join(path, key)
+        if where in REMOVED:
+            problems.append(f"{where}: {REMOVED[where]}{place(child)}")
+            continue
         if key not in arguments:
             problems.append(
                 f"{where}: '{path}' has no key {key!r}{did_you_mean(key, arguments)}; "

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.image_headers import UPRIGHT, orientation, stored_size_hw, upright_size_hw
+from facezoo.data.image_headers import stored_size_hw
 from facezoo.errors import DataError
 
 MAX_PIXELS = 256_000_000
@@ -22,25 +22,12 @@ JPEG_END = b"\xff\xd9"
 # Within a scan, 0xFF stands before 0x00, a restart marker or another 0xFF; all else ends the scan.
 JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
 
-REDUCTIONS = (8, 4, 2)
-"""Divisors of the scale at which libjpeg-turbo decodes, by leaving out the higher frequencies."""
-REDUCED_MODES = {
-    1: cv2.IMREAD_COLOR_RGB,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
-}
-"""OpenCV's modes for them, in RGB: the one named grey is the divisor alone."""
-
-HEADER_BYTES = 1 << 16
-"""What is read of a file for the size of a JPEG; where that does not do, the whole file is."""
-
 
 class TooManyPixelsError(DataError):
     """A picture that is in order, but larger than ``MAX_PIXELS``."""
 
 
-def read_image(path: str | Path, reduction: int = 1) -> NDArray[np.uint8]:
+def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Returns a photograph as H x W x 3, uint8, RGB.
 
     The picture stands upright: an EXIF orientation is applied, as OpenCV, browsers and most tools
@@ -50,9 +37,6 @@ def read_image(path: str | Path, reduction: int = 1) -> NDArray[np.uint8]:
 
     Args:
         path: a JPEG, PNG, WebP, BMP, TIFF ...; its name may hold any character.
-        reduction: 2, 4 or 8 decodes a JPEG at a half, a quarter or an eighth of its scale, with
-            sides rounded up: pixel x of the result shows the pixels from ``x * reduction`` on. Any
-            other format, and a JPEG that is turned and whose sides are no multiples, comes whole.
 
     Raises:
         DataError: the file is missing, no picture, broken off, or has more than ``MAX_PIXELS`` by
@@ -72,8 +56,7 @@ def read_image(path: str | Path, reduction: int = 1) -> NDArray[np.uint8]:
         raise DataError(f"The image {path} is a JPEG that is broken off; fetch it again.")
     try:
         # From memory, as OpenCV's own reading of files fails for some names on Windows.
-        mode = REDUCED_MODES[reduction if _can_reduce(data, reduction) else 1]
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise DataError(f"The image {path} cannot be decoded: {error.err}.") from error
     if image is None:
@@ -82,30 +65,6 @@ def read_image(path: str | Path, reduction: int = 1) -> NDArray[np.uint8]:
             "OpenCV knows; fetch it again or convert it to JPEG or PNG."
         )
     return np.asarray(image, np.uint8)
-
-
-def jpeg_size_hw(path: str | Path) -> tuple[int, int] | None:
-    """Returns height and width of a JPEG, upright, by the header of its file.
-
-    Returns:
-        None where the file is no JPEG, or its header cannot be read.
-
-    Raises:
-        DataError: the file is missing, empty or may not be read.
-    """
-    data = _read_header(path)
-    return upright_size_hw(data) if data.startswith(JPEG_START) else None
-
-
-def applied_reduction(path: str | Path, reduction: int) -> int:
-    """Returns the divisor at which ``read_image`` decodes a file, by its header: 1 or the given.
-
-    Raises:
-        DataError: the file is missing, empty or may not be read.
-    """
-    if reduction == 1:
-        return 1
-    return reduction if _can_reduce(_read_header(path), reduction) else 1
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 95) -> None:
@@ -136,29 +95,10 @@ def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 
     path.write_bytes(data.tobytes())
 
 
-def _can_reduce(data: bytes, reduction: int) -> bool:
-    """Returns whether a file is a JPEG whose reduced pixels keep their places when it is turned."""
-    if reduction == 1 or not data.startswith(JPEG_START):
-        return False
-    if orientation(data) == UPRIGHT:
-        return True
-    height, width = stored_size_hw(data) or (1, 1)
-    return height % reduction == 0 and width % reduction == 0
-
-
-def _read_header(path: str | Path) -> bytes:
-    """Returns the beginning of a file, or all of it where its size does not stand there."""
-    data = _read_bytes(path, HEADER_BYTES)
-    if len(data) < HEADER_BYTES or stored_size_hw(data) is not None:
-        return data
-    return _read_bytes(path)
-
-
-def _read_bytes(path: str | Path, most: int = -1) -> bytes:
-    """Returns the first bytes of a file, all by default."""
+def _read_bytes(path: str | Path) -> bytes:
+    """Returns the bytes of a file."""
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(most)
+        data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist; check the path.") from error
     except OSError as error:

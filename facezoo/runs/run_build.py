@@ -139,9 +139,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
 def _reading(config: Config) -> Reading:
     """Returns how the run reads photographs; a config of an older version does not say."""
     data = config.data["data"]
-    return open_reading(
-        data.get("cache"), data.get("cache_limit", "8GiB"), data.get("reduced_decoding", False)
-    )
+    return open_reading(data.get("cache"), data.get("cache_limit", "8GiB"))
 
 
 def _augmentation(config: Config, samples_per_epoch: int) -> BatchAugmentation | None:

@@ -227,6 +227,12 @@ def test_what_is_wrong_is_said_with_its_line(text: str, sentence: str) -> None:
     assert "wrong.yaml:2" in str(error.value) or text == "- 1"
 
 
+def test_reduced_decoding_is_gone_and_its_default_in_an_older_run_is_passed_over() -> None:
+    with pytest.raises(ConfigError, match=r"^data\.reduced_decoding: .* is gone, .*; leave"):
+        load_config({"data": {"reduced_decoding": True}})
+    assert "data.reduced_decoding" not in load_config({"data": {"reduced_decoding": False}})
+
+
 def test_all_problems_are_told_at_once() -> None:
     write("wrong.yaml", "modle: {}\ntrain: {sed: 1, seed: no}\n")
     with pytest.raises(ConfigError) as error:

@@ -61,9 +61,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names the photographs that the cache had to decode."""
     names: list[str] = []
 
-    def read(path: Path, reduction: int = 1) -> np.ndarray:
+    def read(path: Path) -> np.ndarray:
         names.append(path.name)
-        return read_image(path, reduction)
+        return read_image(path)
 
     monkeypatch.setattr(cache_module, "read_image", read)
     return names
@@ -97,12 +97,6 @@ def test_a_photograph_is_decoded_once(paths: list[Path], place: str, decoded: li
     for image in (first[0], again[0], PLAIN_READING.image(paths[0])):
         with pytest.raises(ValueError, match="read-only"):
             image[0] = 0
-
-
-def test_a_reduced_photograph_is_another(paths: list[Path], place: str) -> None:
-    cache = ImageCache(place, 2**20)
-    for _, reduction in itertools.product(range(2), (1, 2, 4)):
-        assert np.array_equal(cache.read(paths[0], reduction), read_image(paths[0], reduction))
 
 
 def test_a_photograph_that_changed_is_decoded_again(paths: list[Path], place: str) -> None:
@@ -267,14 +261,14 @@ def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("limit", "found"), [(10**6, 10**6), ("2KB", 2000), ("1.5 MiB", 1572864)])
 def test_a_limit_is_a_number_of_bytes(limit: int | str, found: int, tmp_path: Path) -> None:
-    cache = open_reading(str(tmp_path), limit, False).cache
+    cache = open_reading(str(tmp_path), limit).cache
     assert cache is not None and cache.limit == found
 
 
 @pytest.mark.parametrize("limit", [0, -5, "much", "8 bananas"])
 def test_a_limit_that_is_none_is_one_sentence(limit: int | str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^data.cache_limit is .*; give a number of bytes"):
-        open_reading(str(tmp_path), limit, False)
+        open_reading(str(tmp_path), limit)
 
 
 def stream(dataset: AnnotatedImages, reading: Reading, **options: object) -> list[Batch]:

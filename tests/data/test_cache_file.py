@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import logging
 import multiprocessing
 import os
@@ -228,13 +227,6 @@ def test_a_forked_worker_goes_on_where_the_file_was_removed(
     process.start()
     process.join()
     assert process.exitcode == 0 and cache.used == BYTES
-
-
-def test_what_is_decoded_whole_is_kept_once(tmp_path: Path, paths: list[Path], place: str) -> None:
-    cache = ImageCache(place, 2**20)
-    for path, reduction in itertools.product(paths, (1, 2, 4, 8)):
-        assert np.array_equal(cache.read(path, reduction), read_image(path))
-    assert cache.used == COUNT * BYTES
 
 
 def test_a_folder_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

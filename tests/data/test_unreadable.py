@@ -14,14 +14,11 @@ import pytest
 import torch
 
 from facezoo.config.config import load_config
-from facezoo.data.datasets.annotated_images import AnnotatedImages, Annotations
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.images import read_image
 from facezoo.data.loading.loader import train_stream, val_batches
-from facezoo.data.loading.reading import Reading
 from facezoo.data.loading.sampler import Share, epoch_order
 from facezoo.data.transforms import Flip, MixUp, Transform
-from facezoo.data.transforms.window_transform import Window, WindowTransform
 from facezoo.errors import ConfigError, DataError
 from facezoo.structures import Batch, Sample, Truth
 
@@ -175,34 +172,6 @@ def test_an_error_of_a_transform_still_ends_a_run(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="a transform that fails"):
         take(photographs(tmp_path, []), 1, transforms=[Failing()])
-
-
-def test_an_error_of_a_first_transform_that_plans_still_ends_a_run(tmp_path: Path) -> None:
-    class Failing(WindowTransform):
-        def plan(self, sample: Sample, generator: np.random.Generator) -> Window:
-            if self.plans:
-                raise DataError("a transform that fails")
-            return Window(0, 0, 8, 8, 8, 8)
-
-        def show(self, sample: Sample, window: Window, reduction: int = 1) -> Sample:
-            raise DataError("a transform that fails")
-
-        def __init__(self, plans: bool) -> None:
-            self.plans = plans
-
-    photographs(tmp_path, [])
-    names = [f"{index}.jpg" for index in range(LENGTH)]
-    annotations = Annotations(
-        names,
-        np.zeros(LENGTH + 1, np.int64),
-        np.zeros((0, 4)),
-        np.zeros(0, bool),
-        np.zeros((0, 5, 2), np.float32),
-    )
-    dataset = AnnotatedImages(tmp_path, annotations, tmp_path)
-    for plans in (True, False):
-        with pytest.raises(DataError, match=r"^a transform that fails$"):
-            take(dataset, 1, transforms=[Failing(plans)], reading=Reading(reduced=True))
 
 
 def test_the_key_of_a_config() -> None:

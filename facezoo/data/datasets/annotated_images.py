@@ -83,7 +83,6 @@ class AnnotatedImages(FaceDataset):
     """
 
     num_landmarks = NUM_LANDMARKS
-    gives_as_read = True
 
     def __init__(self, folder: Path, annotations: Annotations, source: Path) -> None:
         self.folder = folder

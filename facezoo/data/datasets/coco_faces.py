@@ -48,8 +48,6 @@ class CocoFaces(AnnotatedImages):
         DataError: a file is missing or malformed.
     """
 
-    gives_as_read = True
-
     def __init__(self, images: Path, json: Path, category: str | None = None) -> None:
         images, json = Path(images), Path(json)
         if not images.is_dir():

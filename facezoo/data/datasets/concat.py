@@ -62,11 +62,6 @@ class Concat(FaceDataset):
         dataset, number = self._find(index)
         return dataset.sample(number, read)
 
-    @property
-    def gives_as_read(self) -> bool:
-        """Whether all of its data sets do."""
-        return all(one.gives_as_read for one in self.datasets)
-
     def truth(self, index: int) -> Truth:
         """Returns its faces, without reading it."""
         dataset, number = self._find(index)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +25,6 @@ class FaceDataset:
     """
 
     num_landmarks: int
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "sample" in vars(cls) and "gives_as_read" not in vars(cls):
-            cls.gives_as_read = FaceDataset.gives_as_read  # type: ignore[method-assign]
 
     def __len__(self) -> int:
         """Returns the number of images."""
@@ -57,16 +51,6 @@ class FaceDataset:
             DataError: the image cannot be read.
         """
         return self[index]
-
-    @property
-    def gives_as_read(self) -> bool:
-        """Whether a sample's image is the very array that ``read`` gave for its ``path``.
-
-        It may then be neither changed nor looked at but for its shape, so that the loader can
-        decode it later, at the scale that the transforms need (``data.reduced_decoding``). A class
-        with a ``sample`` of its own has to say so itself, whatever its base says.
-        """
-        return False
 
     def truth(self, index: int) -> Truth:
         """Returns the faces of image ``index`` as evaluators take them, without reading it."""

@@ -54,11 +54,6 @@ class Subset(FaceDataset):
         """Returns the image that the name ``index`` stands for, read by ``read``."""
         return self.dataset.sample(self._place(index), read)
 
-    @property
-    def gives_as_read(self) -> bool:
-        """Whether the data set does."""
-        return self.dataset.gives_as_read
-
     def truth(self, index: int) -> Truth:
         """Returns its faces, without reading it."""
         return self.dataset.truth(self._place(index))

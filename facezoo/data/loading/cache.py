@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.images import applied_reduction, read_image
+from facezoo.data.images import read_image
 from facezoo.data.loading.shared_file import SharedFile
 from facezoo.errors import DataError
 
@@ -69,7 +69,7 @@ class ImageCache:
 
     Worker processes share it, forked or spawned. It is filled up to its limit, and nothing is ever
     taken out: what finds no place is decoded each time. A photograph is known by its path, its
-    size in bytes, the time of its last change, the reduction and the version of OpenCV. Of a file,
+    size in bytes, the time of its last change and the version of OpenCV. Of a file,
     each process checks the pixels of an entry once, by their CRC-32.
 
     Args:
@@ -100,18 +100,17 @@ class ImageCache:
         """Bytes of pixels that are taken."""
         return int(self._header["used"])
 
-    def read(self, path: str | Path, reduction: int = 1) -> NDArray[np.uint8]:
+    def read(self, path: str | Path) -> NDArray[np.uint8]:
         """Returns what ``read_image`` does, as an array that cannot be written to.
 
         Raises:
             DataError: see ``read_image``.
         """
-        reduction = applied_reduction(path, reduction)
-        key = _key(path, reduction)
+        key = _key(path)
         found = None if key is None else self._pixels(self._find(key))
         if found is not None:
             return found
-        image = read_image(path, reduction)
+        image = read_image(path)
         image.flags.writeable = False
         if key is not None:
             self._add(key, image)
@@ -251,13 +250,13 @@ def _slots_for(limit: int) -> int:
     return max(LEAST_SLOTS, 1 << (limit // BYTES_PER_SLOT).bit_length())
 
 
-def _key(path: str | Path, reduction: int) -> tuple[int, int] | None:
+def _key(path: str | Path) -> tuple[int, int] | None:
     """Returns what a photograph is known by; None where there is no such file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    known = (os.path.abspath(path), status.st_size, status.st_mtime_ns, reduction, cv2.__version__)
+    known = (os.path.abspath(path), status.st_size, status.st_mtime_ns, cv2.__version__)
     digest = hashlib.blake2b(
         repr(known).encode("utf-8", "surrogateescape"), digest_size=16
     ).digest()

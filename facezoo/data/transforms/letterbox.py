@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 from facezoo.data.transforms.checks import check_colour, check_size
+from facezoo.data.transforms.transform import Transform
 from facezoo.data.transforms.view import MEAN_COLOUR, rescaled
-from facezoo.data.transforms.window_transform import Window, WindowTransform
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 
 
 @TRANSFORMS.register
-class Letterbox(WindowTransform):
+class Letterbox(Transform):
     """Scales the longer side to ``size``, up or down (bilinear), and pads to a square.
 
     No face is dropped and no box clipped. Sides are whole pixels, so the two scales may differ by
@@ -40,25 +40,17 @@ class Letterbox(WindowTransform):
         self.value = value
         self.centred = centred
 
-    def plan(self, sample: Sample, generator: np.random.Generator) -> Window:
-        """Returns the whole photograph; nothing is random."""
-        height, width = sample.image.shape[:2]
-        scale = self.size / max(height, width)
-        shown_width, shown_height = max(1, round(width * scale)), max(1, round(height * scale))
-        return Window(0, 0, width, height, shown_width, shown_height)
-
-    def show(self, sample: Sample, window: Window, reduction: int = 1) -> Sample:
-        """Returns the sample scaled and padded (see ``WindowTransform``)."""
-        width, height = window.shown_width, window.shown_height
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Returns the sample, scaled and padded; nothing is random."""
+        before_hw = sample.image.shape[:2]
+        scale = self.size / max(before_hw)
+        height, width = (max(1, round(side * scale)) for side in before_hw)
         left = (self.size - width) // 2 if self.centred else 0
         top = (self.size - height) // 2 if self.centred else 0
         below, right = self.size - height - top, self.size - width - left
-        if reduction == 1:
-            scaled = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
-        else:
-            scaled = window.of_reduced(sample.image, reduction, cv2.BORDER_REPLICATE, self.value)
+        scaled = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
         image = cv2.copyMakeBorder(
             scaled, top, below, left, right, cv2.BORDER_CONSTANT, value=self.value
         )
-        scale_xy = (width / window.width, height / window.height)
+        scale_xy = (width / before_hw[1], height / before_hw[0])
         return rescaled(sample, np.asarray(image, np.uint8), scale_xy, (left, top))

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from facezoo.data.transforms.checks import check_colour, check_size
 from facezoo.data.transforms.face_limits import FaceLimits, Small
+from facezoo.data.transforms.transform import Transform
 from facezoo.data.transforms.view import MEAN_COLOUR, box_centres, rescaled
-from facezoo.data.transforms.window_transform import Window, WindowTransform
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 
 
 @TRANSFORMS.register
-class SquareCrop(WindowTransform):
+class SquareCrop(Transform):
     """Cuts a random square and scales it to ``size`` (RetinaFace, arXiv 1905.00641, section 4.2).
 
     The side of the square is a share of the image's shorter side. A side above 1 reaches beyond the
@@ -72,8 +72,19 @@ class SquareCrop(WindowTransform):
         self.limits = FaceLimits("SquareCrop", min_size, min_visible, small)
         self.value = value
 
-    def plan(self, sample: Sample, generator: np.random.Generator) -> Window:
-        """Returns a random square."""
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Returns a random square of the sample."""
+        left, top, side = self._draw(sample, generator)
+        square = _cut(sample.image, left, top, side, self.value)
+        image = cv2.resize(square, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+        scale = self.size / side
+        moved = rescaled(
+            sample, np.asarray(image, np.uint8), (scale, scale), (-left * scale, -top * scale)
+        )
+        return self.limits.within_view(moved)
+
+    def _draw(self, sample: Sample, generator: np.random.Generator) -> tuple[int, int, int]:
+        """Returns left, top and side of a random square, in pixels."""
         height, width = sample.image.shape[:2]
         if self.choices is None:
             shares = generator.uniform(*self.ratios, self.tries)
@@ -86,22 +97,7 @@ class SquareCrop(WindowTransform):
         centres = box_centres(sample.boxes[~sample.ignore])
         inside = (centres >= corners[:, None]) & (centres < (corners + sides[:, None])[:, None])
         chosen = int(inside.all(-1).any(-1).argmax())
-        left, top, side = (int(one) for one in (*corners[chosen], sides[chosen]))
-        return Window(left, top, side, side, self.size, self.size)
-
-    def show(self, sample: Sample, window: Window, reduction: int = 1) -> Sample:
-        """Returns the square of the sample (see ``WindowTransform``)."""
-        left, top, side = window.left, window.top, window.width
-        if reduction == 1:
-            square = _cut(sample.image, left, top, side, self.value)
-            image = cv2.resize(square, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-        else:
-            image = window.of_reduced(sample.image, reduction, cv2.BORDER_CONSTANT, self.value)
-        scale = self.size / side
-        moved = rescaled(
-            sample, np.asarray(image, np.uint8), (scale, scale), (-left * scale, -top * scale)
-        )
-        return self.limits.within_view(moved)
+        return int(corners[chosen, 0]), int(corners[chosen, 1]), int(sides[chosen])
 
 
 def _cut(

@@ -34,8 +34,8 @@ examples:
 """
 
 
-def build_parser() -> Parser:
-    """Returns the parser of the whole command line."""
+def build_parser(named: str | None = None) -> Parser:
+    """Returns the parser of the command line, with all verbs or with the one that is named."""
     parser = Parser(
         prog="facezoo",
         description="Train, evaluate and use face detectors.",
@@ -46,7 +46,8 @@ def build_parser() -> Parser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        verb.add_parser(verbs)
+        if named in (None, verb.NAME):
+            verb.add_parser(verbs)
     return parser
 
 
@@ -57,11 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``facezoo``; by default those of this process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = build_parser()
     debug = "--debug" in words
     try:
-        _complete(parser)
-        _check_verb(words)
+        if "_ARGCOMPLETE" in os.environ:
+            _complete(build_parser())
+        parser = build_parser(_named_verb(words))
         arguments = parse(parser, words)
         return int(arguments.run(arguments))
     except SystemExit as stop:  # argparse, after --help or a wrong option
@@ -73,13 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complete(parser: Parser) -> None:
-    """Answers the shell and ends the process where it asks for completions.
+    """Answers the shell, which asks for completions, and ends the process.
 
     Raises:
         FacezooError: argcomplete is not installed.
     """
-    if "_ARGCOMPLETE" not in os.environ:
-        return
     try:
         import argcomplete
     except ImportError as error:
@@ -104,12 +103,12 @@ def _report(error: FacezooError | OSError | KeyboardInterrupt) -> int:
     return 130 if isinstance(error, KeyboardInterrupt) else 2
 
 
-def _check_verb(words: Sequence[str]) -> None:
-    """Refuses an unknown verb in one sentence with the nearest one."""
+def _named_verb(words: Sequence[str]) -> str | None:
+    """Returns the verb among the words; refuses an unknown one in one sentence."""
     known = [verb.NAME for verb in VERBS]
-    verb = next((word for word in words if not word.startswith("-")), None)
-    if verb is None or verb in known:
-        return
-    near = difflib.get_close_matches(verb, known, n=1)
+    named = next((word for word in words if not word.startswith("-")), None)
+    if named is None or named in known:
+        return named
+    near = difflib.get_close_matches(named, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise FacezooError(f"There is no verb {verb!r} among {', '.join(known)}{hint}")
+    raise FacezooError(f"There is no verb {named!r} among {', '.join(known)}{hint}")

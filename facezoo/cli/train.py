@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 NAME = "train"
 WIDEST = 1000
 """Columns of text; more than any table takes."""
-NOT_WITH_REPLAY = ("resume", "out", "sample", "init_from", "check", "print_config", "profile")
 
 
 def add_parser(verbs: Any) -> None:
@@ -36,19 +35,17 @@ def add_parser(verbs: Any) -> None:
         "train what one or several configs describe",
         "CONFIG [CONFIG ...] [key=value ...] [--resume [RUN|CKPT]] [--init-from W]\n"
         "                     [--out DIR] [--sample] [--check] [--print-config] [--profile N]\n"
-        "                     [--replay FILE] [--allow-imports]",
+        "                     [--allow-imports]",
         "Train a config, or several one after another, which ends with one table of comparison. A\n"
         "config is the name of a model in the zoo or a YAML file; key=value changes what it says.\n"
-        "A step whose loss is not finite leaves its batch in the folder replay of the run; with\n"
-        "--replay that batch is put through the model once more, and the step is taken apart.",
+        "A step whose loss is not finite leaves its batch in the folder replay of the run, which\n"
+        "tools/replay.py takes apart.",
         "  facezoo train quickstart\n"
         "  facezoo train retinaface_r50 data.root=data/widerface train.epochs=20 --out runs/first\n"
         "  facezoo train retinaface_r50 --out runs/first --resume\n"
         "  facezoo train mine.yaml hooks.ema=null model.neck.channels=128 --check\n"
         "  facezoo train a.yaml b.yaml --sample\n"
-        "  facezoo train mine.yaml --profile 20\n"
-        "  facezoo train mine.yaml train.precision=fp32 \\\n"
-        "      --replay runs/first/replay/step_000123_rank0.safetensors",
+        "  facezoo train mine.yaml --profile 20",
     )
     names_a_model(
         parser.add_argument(
@@ -96,17 +93,12 @@ def _add_options(parser: Parser) -> None:
         metavar="N",
         help="watch N steps with torch's profiler and write to RUN/profile what takes the time",
     )
-    parser.add_argument(
-        "--replay",
-        type=Path,
-        metavar="FILE",
-        help="say what is not finite in a batch that a run kept, train nothing",
-    )
+    parser.add_argument("--replay", metavar="FILE", help=argparse.SUPPRESS)
     add_allow_imports(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains, or only checks, prints or replays."""
+    """Trains, or only checks or prints."""
     words, resume = arguments.words, arguments.resume
     if isinstance(resume, str) and is_override(resume):
         words, resume = [resume, *words], True
@@ -114,7 +106,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not sources:
         raise ConfigError("There is no config among the words; name a model or a YAML file.")
     if arguments.replay is not None:
-        return _replay(sources, overrides, arguments)
+        raise ConfigError(
+            "--replay is no longer an option; run: python tools/replay.py "
+            f"{sources[0]} {arguments.replay}"
+        )
     if arguments.profile is not None:
         if arguments.profile < 1:
             raise ConfigError(f"--profile is {arguments.profile}; profile at least 1 step.")
@@ -184,24 +179,6 @@ def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
     if out is not None:
         write_comparison(comparison, out)
         console.print(f"The comparison is in {out / 'comparison.json'} and comparison.md.")
-
-
-def _replay(sources: Sequence[str], overrides: Sequence[str], arguments: argparse.Namespace) -> int:
-    from facezoo.runs.replay import replay
-    from facezoo.runs.replay_report import print_replay
-
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name in NOT_WITH_REPLAY
-        if getattr(arguments, name) not in (None, False)
-    ]
-    if given:
-        raise ConfigError(f"--replay trains nothing; leave out {' and '.join(given)}.")
-    if len(sources) > 1:
-        raise ConfigError(f"--replay takes one config, not {' and '.join(sources)}.")
-    found = replay(sources[0], arguments.replay, overrides, arguments.allow_imports)
-    print_replay(found, stdout())
-    return 0
 
 
 def _print(sources: Sequence[str], overrides: Sequence[str], allow_imports: bool) -> int:

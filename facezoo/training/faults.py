@@ -1,11 +1,18 @@
-"""A step that needs more memory than there is, in words that say what to do."""
+"""What a step can fail by: too little memory, or a loss that is not finite, whose batch is kept."""
 
 from __future__ import annotations
 
-import torch
+import json
+from pathlib import Path
 
+import torch
+from torch import nn
+
+from facezoo import distributed
+from facezoo.distributed import SharedError
 from facezoo.errors import FacezooError
 from facezoo.structures import Batch
+from facezoo.zoo.safe_load import save_tensors
 
 NO_MEMORY = (
     "can't allocate memory",
@@ -13,6 +20,19 @@ NO_MEMORY = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+
+class NonFiniteLossError(SharedError):
+    """The loss became infinite or not a number.
+
+    Args:
+        step: the update that was to come.
+        sentence: what happened and what to do.
+    """
+
+    def __init__(self, step: int, sentence: str) -> None:
+        self.step = step
+        super().__init__(sentence)
 
 
 class OutOfMemoryError(FacezooError):
@@ -35,8 +55,41 @@ class OutOfMemoryError(FacezooError):
         )
 
 
-def needs_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     """Returns whether an error of torch says that memory is used up, on whatever device."""
     return isinstance(error, torch.OutOfMemoryError) or any(
         words in str(error) for words in NO_MEMORY
+    )
+
+
+def save_bad_batch(path: Path, model: nn.Module, batch: Batch, step: int) -> None:
+    """Writes a batch and the weights to a safetensors file, which ``tools/replay.py`` reads.
+
+    Args:
+        path: the file.
+        model: with the weights before the update that failed.
+        batch: what the update was to learn from.
+        step: the number of the update.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    share = distributed.share()
+    tensors = {"batch.images": batch.images, "batch.maps": batch.maps}
+    tensors |= {f"targets.{name}": tensor for name, tensor in vars(batch.targets).items()}
+    tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    save_tensors(
+        path,
+        # Cloned, as safetensors refuses tensors that share memory, such as tied weights.
+        {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in tensors.items()
+        },
+        {
+            "step": str(step),
+            "ids": json.dumps(batch.ids),
+            "dropped": str(batch.dropped),
+            "rank": str(share.rank),
+            "world_size": str(share.world_size),
+        },
     )

@@ -9,22 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facezoo.distributed import SharedError
+from facezoo.training.faults import NonFiniteLossError
 
 NAMED_IDS = 8
-
-
-class NonFiniteLossError(SharedError):
-    """The loss became infinite or not a number.
-
-    Args:
-        step: the update that was to come.
-        sentence: what happened and what to do.
-    """
-
-    def __init__(self, step: int, sentence: str) -> None:
-        self.step = step
-        super().__init__(sentence)
 
 
 class Window:

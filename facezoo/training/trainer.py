@@ -30,15 +30,19 @@ from facezoo.evaluation.validation import Validation
 from facezoo.inference.detector import evaluation_mode
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Batch, LossTerm
-from facezoo.training.faults import OutOfMemoryError, needs_memory
+from facezoo.training.faults import (
+    NonFiniteLossError,
+    OutOfMemoryError,
+    is_out_of_memory,
+    save_bad_batch,
+)
 from facezoo.training.hooks.hook import Hook, in_order
-from facezoo.training.meter import NonFiniteLossError, Window
+from facezoo.training.meter import Window
 from facezoo.training.pace import Pace
-from facezoo.training.replay_file import save_replay
 from facezoo.training.schedules import Schedule
 from facezoo.training.settings import TrainSettings
 from facezoo.training.signals import Signals
-from facezoo.training.update import Update
+from facezoo.training.update import Update, loss_terms
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +174,7 @@ class Trainer:
             The latest value of every published metric.
 
         Raises:
-            NonFiniteLossError: the loss is infinite or not a number; the batch is kept.
+            NonFiniteLossError: the loss is infinite or not a number; the batch is saved.
             RunInterrupted: by SIGTERM or Ctrl-C, after a step.
         """
         with self._signals, contextlib.ExitStack() as ending:
@@ -224,7 +228,7 @@ class Trainer:
 
     def loss_terms(self, model: Callable[..., Any], batch: Batch) -> dict[str, LossTerm]:
         """Returns the loss terms of a batch in the precision of the run."""
-        return self.update.loss_terms(model, batch)
+        return loss_terms(model, batch, self.settings.precision)
 
     def check_finite(self) -> None:
         """Raises for a loss that was not finite since the last look; waits for the device.
@@ -239,7 +243,7 @@ class Trainer:
     ) -> None:
         self.failed = kind is not None and not isinstance(error, RunInterrupted)
         if isinstance(error, NonFiniteLossError):
-            self._keep_batch(error)
+            self._save_batch(error)
 
     def _call(self, event: str) -> None:
         started = time.perf_counter()
@@ -297,7 +301,7 @@ class Trainer:
         try:
             losses, bad = self.update(batch)
         except RuntimeError as error:
-            if needs_memory(error):
+            if is_out_of_memory(error):
                 raise OutOfMemoryError(self.step + 1, batch, self.device) from error
             raise
         self.window.add(self.step + 1, batch.ids, losses, bad, batch.dropped, len(batch.unreadable))
@@ -313,17 +317,17 @@ class Trainer:
         if self.step % self.settings.log_every == 0 or self.is_last_step:
             self._publish_window()
 
-    def _keep_batch(self, error: NonFiniteLossError) -> None:
-        """Writes the batch of a loss that is not finite; its step makes it once more."""
+    def _save_batch(self, error: NonFiniteLossError) -> None:
+        """Saves the batch of a loss that is not finite, which its step gives once more."""
         rank = distributed.share().rank
         path = self.folder / "replay" / f"step_{error.step:06d}_rank{rank}.safetensors"
         try:
-            save_replay(path, self.model, next(self._batches(error.step - 1)), error.step)
+            save_bad_batch(path, self.model, next(self._batches(error.step - 1)), error.step)
         except (OSError, RuntimeError, ValueError, FacezooError) as reason:
-            logger.warning("The batch of step %d could not be kept: %s", error.step, reason)
+            logger.warning("The batch of step %d could not be saved: %s", error.step, reason)
             return
         logger.error(
-            "The batch of step %d is kept; what is not finite says: facezoo train %s --replay %s",
+            "The batch of step %d is saved; what is not finite says: python tools/replay.py %s %s",
             error.step,
             self.folder,
             path,

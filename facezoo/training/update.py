@@ -31,6 +31,15 @@ BUFFERS = "forward_sync_buffers" if _new_name else "broadcast_buffers"
 """What torch calls the copying of rank 0's buffers before each step, which is not wanted."""
 
 
+def loss_terms(
+    network: Callable[..., Any], batch: Batch, precision: str = "fp32"
+) -> dict[str, LossTerm]:
+    """Returns the loss terms of a batch in a precision: fp32, or autocast to bf16 or fp16."""
+    dtype = AUTOCAST_TYPES.get(precision)
+    with torch.autocast(batch.images.device.type, dtype, enabled=dtype is not None):
+        return network(batch.images, batch.targets)
+
+
 class Update:
     """Turns a batch into a step of the optimizer.
 
@@ -95,12 +104,6 @@ class Update:
             now.copy_(torch.where(bad, then, now))
         return losses, bad
 
-    def loss_terms(self, network: Callable[..., Any], batch: Batch) -> dict[str, LossTerm]:
-        """Returns the loss terms of a batch in the precision of the run."""
-        precision = AUTOCAST_TYPES.get(self.settings.precision)
-        with torch.autocast(self.device.type, precision, enabled=precision is not None):
-            return network(batch.images, batch.targets)
-
     def _gradients(self, slices: Sequence[Batch]) -> dict[str, Tensor]:
         """Adds up the gradients of all slices; returns the loss terms of the global batch."""
         counts = self._counts(slices) if len(slices) > 1 else None
@@ -109,7 +112,7 @@ class Update:
             if self.settings.compile:
                 mark_faces_dynamic(part.targets)
             with self._exchange_of_gradients(number == len(slices)):
-                terms = self.loss_terms(self._network, part)
+                terms = loss_terms(self._network, part, self.settings.precision)
                 if counts is None:
                     counts = self._over_ranks({name: term.count for name, term in terms.items()})
                 losses = {
@@ -133,7 +136,7 @@ class Update:
         counts: dict[str, Tensor] = {}
         with _without_traces(self.model):
             for part in slices:
-                for name, term in self.loss_terms(self.model, part).items():
+                for name, term in loss_terms(self.model, part, self.settings.precision).items():
                     counts[name] = counts.get(name, 0) + term.count
         return self._over_ranks(counts)
 

@@ -14,9 +14,9 @@ from torch import nn
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch, LossTerm
 from facezoo.training.checkpoint import load_checkpoint
+from facezoo.training.faults import NonFiniteLossError
 from facezoo.training.hooks import Checkpoint
 from facezoo.training.hooks.hook import Hook
-from facezoo.training.meter import NonFiniteLossError
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -1,4 +1,4 @@
-"""Transforms of whole batches in a run: what a resume goes on with, and what a replay sees."""
+"""Transforms of whole batches in a run: what a resume goes on with, and what a bad step saves."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from facezoo.data.transforms import BatchTransform
 from facezoo.registry import TRANSFORMS
 from facezoo.runs.run import train
 from facezoo.structures import Batch
-from facezoo.training.meter import NonFiniteLossError
-from facezoo.training.replay_file import load_replay
+from facezoo.training.faults import NonFiniteLossError
 from facezoo.training.update import Update
 
 JITTER = "{type: BatchColorJitter, brightness: 0.5, p: 0.8}, {type: BatchFlip}"
@@ -91,14 +90,14 @@ def test_the_augmented_batch_is_learned_from(tmp_path: Path, batches: list[Batch
     assert len(strides) == 1
 
 
-def test_a_replay_holds_the_augmented_batch(
+def test_the_saved_bad_batch_is_the_augmented_one(
     tmp_path: Path, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TRANSFORMS._obj_map, "FarAway", FarAway)  # as a plug-in registers it
     words = [*SMALL, f"data.train.batch_transforms=[{JITTER}, {{type: FarAway}}]"]
     with pytest.raises(NonFiniteLossError, match="step 1"):
         train("tiny_test", overrides=words, out=tmp_path / "run")
-    kept = load_replay(tmp_path / "run/replay/step_000001_rank0.safetensors").batch
-    assert torch.equal(kept.images, batches[0].images)
-    assert torch.equal(kept.targets.boxes, batches[0].targets.boxes)
-    assert (kept.targets.landmarks == 3e38).all()
+    saved = load_file(tmp_path / "run/replay/step_000001_rank0.safetensors")
+    assert torch.equal(saved["batch.images"], batches[0].images)
+    assert torch.equal(saved["targets.boxes"], batches[0].targets.boxes)
+    assert (saved["targets.landmarks"] == 3e38).all()

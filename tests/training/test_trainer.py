@@ -9,8 +9,8 @@ from torch import nn
 
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch
+from facezoo.training.faults import NonFiniteLossError
 from facezoo.training.hooks.hook import Hook, in_order, is_due
-from facezoo.training.meter import NonFiniteLossError
 from facezoo.training.settings import TrainSettings
 from facezoo.training.trainer import Trainer
 

@@ -165,8 +165,8 @@ def _print_metrics(result: TrainResult) -> None:
 
 
 def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
-    from facezoo.runs.comparison import compare_models
-    from facezoo.runs.comparison_report import comparison_table, remarks, write_comparison
+    from facezoo.runs.model_comparison import compare_models
+    from facezoo.runs.model_table import comparison_table, table_remarks, write_model_table
 
     comparison = compare_models(results)
     console, table = stdout(), comparison_table(comparison)
@@ -174,10 +174,10 @@ def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
     wanted = console.measure(table, options=console.options.update(width=WIDEST)).maximum
     console.width = max(console.width, wanted)
     console.print(table)
-    for sentence in remarks(comparison):
+    for sentence in table_remarks(comparison):
         console.print(sentence)
     if out is not None:
-        write_comparison(comparison, out)
+        write_model_table(comparison, out)
         console.print(f"The comparison is in {out / 'comparison.json'} and comparison.md.")
 
 

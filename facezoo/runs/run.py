@@ -121,7 +121,7 @@ def train_many(
         allow_imports: see ``train``.
 
     Returns:
-        The results in the order of the configs; ``facezoo.runs.comparison`` compares them.
+        The results in the order of the configs, as ``compare_models`` takes them.
 
     Raises:
         RunInterrupted: see ``train``.

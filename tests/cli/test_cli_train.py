@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from facezoo.cli import main
-from facezoo.runs.comparison import ComparedModel, Comparison
+from facezoo.runs.model_comparison import ComparedModel, ModelComparison
 from facezoo.runs.run import TrainResult
 
 
@@ -50,20 +50,20 @@ def test_options_reach_the_engine(
     assert "1.2500" in capsys.readouterr().out
 
 
-def compared(results: list[TrainResult]) -> Comparison:
+def compared(results: list[TrainResult]) -> ModelComparison:
     models = [
         ComparedModel(
             one.name, one.folder, one.failure, "vga", 0.02, 0.4, {"widerface/easy": 0.625}
         )
         for one in results
     ]
-    return Comparison(models)
+    return ModelComparison(models)
 
 
 def test_several_configs_end_in_one_table(
     calls: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("facezoo.runs.comparison.compare_models", compared)
+    monkeypatch.setattr("facezoo.runs.model_comparison.compare_models", compared)
     several = ["train", "tiny_test", "retinaface_mnet025", "train.seed=7"]
     assert main([*several, "--out", str(tmp_path)]) == 0
     assert [config for config, _ in calls] == ["tiny_test", "retinaface_mnet025"]
@@ -88,7 +88,7 @@ def test_a_model_that_failed_is_a_row_and_exit_code_1(
         ]
 
     monkeypatch.setattr("facezoo.runs.run.train_many", train_many)
-    monkeypatch.setattr("facezoo.runs.comparison.compare_models", compared)
+    monkeypatch.setattr("facezoo.runs.model_comparison.compare_models", compared)
     assert main(["train", "tiny_test", "retinaface_mnet025"]) == 1
     printed = capsys.readouterr().out
     assert "retinaface_mnet025 failed: The loss is not finite." in printed

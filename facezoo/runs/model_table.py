@@ -11,16 +11,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from facezoo.runs.comparison import PRECISION, RECALL, SIDE, ComparedModel, Comparison
+from facezoo.runs.model_comparison import PRECISION, RECALL, ComparedModel, ModelComparison
 from facezoo.terminal import show_number
 
 FAILED, ABSENT, OTHER_SET = "failed", "-", " *"
-VGA = f"{SIDE}x{SIDE * 3 // 4}"
+SIDE, VGA = 640, "640x480"
 THRESHOLDS = ("score threshold", "NMS IoU")
 MEASURES = ("ms per image", "million parameters", f"GMACs {VGA}", f"GFLOPs {SIDE}x{SIDE}")
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: ModelComparison) -> Table:
     """Returns a table with a row for each model."""
     note = f" ({comparison.note})" if comparison.note else ""
     table = Table(title=Text(f"Models{note}"), title_justify="left", box=box.SIMPLE_HEAD)
@@ -33,7 +33,7 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
-def remarks(comparison: Comparison) -> list[str]:
+def table_remarks(comparison: ModelComparison) -> list[str]:
     """Returns the sentences that belong below the table."""
     sentences = [f"{one.name} failed: {one.failure}" for one in comparison.models if one.failure]
     others = [one.name for one in comparison.models if not one.on_first_set]
@@ -62,7 +62,7 @@ def remarks(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> None:
+def write_model_table(comparison: ModelComparison, folder: Path) -> None:
     """Writes ``comparison.json`` and ``comparison.md`` to a folder.
 
     Args:
@@ -83,7 +83,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     marks = ["---", "---", *["---:"] * (len(headings) - 2)]
     lines = [f"| {' | '.join(row)} |" for row in (headings, marks, *rows)]
     title = [f"Numbers of a {comparison.note}.", ""] if comparison.note else []
-    text = "\n".join([*title, *lines, "", *(f"* {one}" for one in remarks(comparison))])
+    text = "\n".join([*title, *lines, "", *(f"* {one}" for one in table_remarks(comparison))])
     (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
 
 
@@ -94,7 +94,7 @@ def _metrics(models: Sequence[ComparedModel]) -> list[str]:
     return precision + [name for name in names if name not in precision]
 
 
-def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+def _cells(comparison: ModelComparison) -> tuple[list[str], list[list[str]]]:
     """Returns the headings and the rows, as text."""
     names = _metrics(comparison.models)
     shown = [PRECISION.get(name, name.replace(RECALL, "recall ")) for name in names]

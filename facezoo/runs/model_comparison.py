@@ -35,7 +35,6 @@ PRECISION = {
 }
 """Headings of average precisions by their metrics; by size are those without official truth."""
 RECALL = "recall_by_size/"
-SIDE = 640
 IMAGES, ROUNDS = 10, 5
 
 
@@ -69,7 +68,7 @@ class ComparedModel:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """Rows, and what their numbers depend on.
 
     Attributes:
@@ -89,7 +88,7 @@ class Comparison:
     note: str = ""
 
 
-def compare_models(results: Sequence[TrainResult]) -> Comparison:
+def compare_models(results: Sequence[TrainResult]) -> ModelComparison:
     """Compares trained models; each keeps its protocol, and the rest is the same for all.
 
     Average precision and recall are those of the last evaluation of each run, and its last weights
@@ -104,9 +103,20 @@ def compare_models(results: Sequence[TrainResult]) -> Comparison:
         ConfigError: the config in a run folder cannot be read.
     """
     configs = {one.name: load_config(one.folder / CONFIG) for one in results if not one.failure}
-    timing = _timing(results, configs)
-    evaluated = [one.name for one in results if not one.failure and _compared(one.metrics)]
-    first_set = _validation_set(configs[evaluated[0]]) if evaluated else None
+    untimed: list[str] = []
+    detectors = _load_detectors(results, configs, untimed)
+    sizes: dict[str, ModelSize] = {}
+    times: dict[str, float] = {}
+    images = 0
+    for name, detector in detectors.items():
+        with _noting(f"The operations of {name} were not counted", untimed):
+            sizes[name] = model_size(detector.model)
+    if detectors:
+        with _noting("No model was timed", untimed):
+            photographs = _photographs(next(iter(configs.values())))
+            times, images = time_detectors(detectors, photographs), len(photographs)
+    sets = {one.name: _validation_set(configs[one.name]) for one in results if _compared(one)}
+    first_set = next(iter(sets.values()), None)
     models = [
         ComparedModel(one.name, one.folder, one.failure)
         if one.failure
@@ -116,67 +126,16 @@ def compare_models(results: Sequence[TrainResult]) -> Comparison:
             protocol=configured_protocol(configs[one.name]).name(),
             score_thresh=configs[one.name]["evaluation.score_thresh"],
             nms_thresh=configs[one.name]["evaluation.nms_thresh"],
-            metrics=_compared(one.metrics),
-            on_first_set=one.name not in evaluated
-            or _validation_set(configs[one.name]) == first_set,
-            ms_per_image=timing.ms_per_image.get(one.name),
-            size=timing.sizes.get(one.name),
+            metrics=_compared(one),
+            on_first_set=sets.get(one.name, first_set) == first_set,
+            ms_per_image=times.get(one.name),
+            size=sizes.get(one.name),
         )
         for one in results
     ]
-    note = next((one.note for one in results if one.note), "")
-    return Comparison(
-        models, timing.device, torch.get_num_threads(), timing.images, timing.untimed, note
-    )
-
-
-@dataclass(frozen=True)
-class _Timing:
-    """What was found out with the weights, by the names of the models."""
-
-    sizes: Mapping[str, ModelSize]
-    ms_per_image: Mapping[str, float]
-    device: str
-    images: int
-    untimed: Sequence[str]
-
-
-def _timing(results: Sequence[TrainResult], configs: Mapping[str, Config]) -> _Timing:
-    """Times the models, and counts their operations; what fails costs no more than its number."""
-    detectors: dict[str, Detector] = {}
-    sizes: dict[str, ModelSize] = {}
-    times: dict[str, float] = {}
-    photographs: list[NDArray[np.uint8]] = []
-    untimed: list[str] = []
-    for name, folder in ((one.name, one.folder) for one in results if one.name in configs):
-        checkpoint = last_checkpoint(folder)
-        if checkpoint is not None:
-            with _told(f"{name} was not timed", untimed):
-                detectors[name] = _detector(checkpoint, configs[name])
-                sizes[name] = model_size(detectors[name].model)
-    if detectors:
-        with _told("No model was timed", untimed):
-            photographs = _photographs(next(iter(configs.values())))
-            times = time_detectors(detectors, photographs)
     device = next((one.device_name for one in detectors.values()), "")
-    return _Timing(sizes, times, device, len(photographs) if times else 0, untimed)
-
-
-@contextmanager
-def _told(what: str, sentences: list[str]) -> Iterator[None]:
-    """Turns an error into a sentence: hours of training are worth more than a number."""
-    try:
-        yield
-    except FacezooError as error:
-        sentences.append(f"{what}: {error}")
-    except Exception as error:
-        logger.exception("%s.", what)
-        sentences.append(f"{what}: {type(error).__name__}: {error}")
-
-
-def _validation_set(config: Config) -> dict[str, Any]:
-    """Returns what fixes the photographs and the faces that a run is evaluated on."""
-    return {"root": config.get("data.root"), **config.get("data.val.dataset", {})}
+    note = next((one.note for one in results if one.note), "")
+    return ModelComparison(models, device, torch.get_num_threads(), images, untimed, note)
 
 
 def time_detectors(
@@ -202,14 +161,42 @@ def time_detectors(
     return dict(zip(detectors, means.tolist(), strict=True))
 
 
-def _detector(checkpoint: Path, config: Config) -> Detector:
-    return Detector(
-        checkpoint,
-        allow_imports=True,  # as its training, in this process, has done already
-        protocol=configured_protocol(config),
-        device=config["train.device"],
-        batch_size=1,
-    )
+def _load_detectors(
+    results: Sequence[TrainResult], configs: Mapping[str, Config], untimed: list[str]
+) -> dict[str, Detector]:
+    """Returns the detectors of the runs that have weights, by name."""
+    detectors = {}
+    for one in results:
+        checkpoint = None if one.failure else last_checkpoint(one.folder)
+        if checkpoint is None:
+            continue
+        config = configs[one.name]
+        with _noting(f"{one.name} was not timed", untimed):
+            detectors[one.name] = Detector(
+                checkpoint,
+                allow_imports=True,  # as its training, in this process, has done already
+                protocol=configured_protocol(config),
+                device=config["train.device"],
+                batch_size=1,
+            )
+    return detectors
+
+
+@contextmanager
+def _noting(what: str, sentences: list[str]) -> Iterator[None]:
+    """Turns an error into a sentence: hours of training are worth more than a number."""
+    try:
+        yield
+    except FacezooError as error:
+        sentences.append(f"{what}: {error}")
+    except Exception as error:
+        logger.exception("%s.", what)
+        sentences.append(f"{what}: {type(error).__name__}: {error}")
+
+
+def _validation_set(config: Config) -> dict[str, Any]:
+    """Returns what fixes the photographs and the faces that a run is evaluated on."""
+    return {"root": config.get("data.root"), **config.get("data.val.dataset", {})}
 
 
 def _photographs(config: Config) -> list[NDArray[np.uint8]]:
@@ -219,13 +206,9 @@ def _photographs(config: Config) -> list[NDArray[np.uint8]]:
     return [dataset[i].image for i in np.linspace(0, len(dataset) - 1, count).astype(int).tolist()]
 
 
-def _compared(metrics: Mapping[str, float]) -> dict[str, float]:
+def _compared(result: TrainResult) -> dict[str, float]:
     """Returns what is compared of the metrics of a run: average precision, then recall."""
-    found = {name.removeprefix("val/"): one for name, one in metrics.items()}
-    precision = {name: found[name] for name in PRECISION if name in found}
-    recall = {
-        name: one
-        for name, one in found.items()
-        if name.startswith(RECALL) and not name.endswith(COUNTS)
-    }
-    return precision | recall
+    found = {name.removeprefix("val/"): value for name, value in result.metrics.items()}
+    names = [name for name in PRECISION if name in found]
+    names += [name for name in found if name.startswith(RECALL) and not name.endswith(COUNTS)]
+    return {name: found[name] for name in names}

@@ -12,13 +12,13 @@ from torch import nn
 
 from facezoo.factory import build_model
 from facezoo.inference.detector import Detector
-from facezoo.runs.comparison import (
+from facezoo.runs.model_comparison import (
     ComparedModel,
-    Comparison,
+    ModelComparison,
     compare_models,
     time_detectors,
 )
-from facezoo.runs.comparison_report import comparison_table, remarks, write_comparison
+from facezoo.runs.model_table import comparison_table, table_remarks, write_model_table
 from facezoo.runs.run import train_many
 from facezoo.zoo.model_size import ModelSize
 
@@ -84,7 +84,7 @@ def test_each_is_timed_as_it_was_evaluated(
         timed.update({name: one.describe() for name, one in detectors.items()})
         return dict.fromkeys(detectors, 1.0)
 
-    monkeypatch.setattr("facezoo.runs.comparison.time_detectors", note)
+    monkeypatch.setattr("facezoo.runs.model_comparison.time_detectors", note)
     rows = compare_models(trained["results"]).models
     assert [*timed] == ["a", "c"]
     for row in (rows[0], rows[2]):
@@ -99,13 +99,13 @@ def test_an_error_of_timing_costs_the_times_alone(
     def fail(*_: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("facezoo.runs.comparison.time_detectors", fail)
+    monkeypatch.setattr("facezoo.runs.model_comparison.time_detectors", fail)
     found = compare_models(trained["results"])
     assert found.untimed == ["No model was timed: RuntimeError: out of memory"]
     assert found.images == 0 and all(one.ms_per_image is None for one in found.models)
     assert found.models[2].metrics == trained["comparison"].models[2].metrics
     assert found.models[2].size == trained["comparison"].models[2].size
-    sentences = remarks(found)
+    sentences = table_remarks(found)
     assert found.untimed[0] in sentences and not any(one.startswith("Times") for one in sentences)
     assert any(one.startswith("GMACs count") for one in sentences)
 
@@ -114,12 +114,12 @@ def test_an_error_of_timing_costs_the_times_alone(
 def test_weights_that_cannot_be_read_cost_the_numbers_of_their_model(
     trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facezoo.runs import comparison
+    from facezoo.runs import model_comparison
 
     def last_checkpoint(folder: Path) -> Path:
         return folder / ("gone" if folder.name == "a" else "checkpoints/last")
 
-    monkeypatch.setattr(comparison, "last_checkpoint", last_checkpoint)
+    monkeypatch.setattr(model_comparison, "last_checkpoint", last_checkpoint)
     found = compare_models(trained["results"])
     (sentence,) = found.untimed
     assert sentence.startswith("a was not timed: ") and "gone" in sentence
@@ -174,7 +174,7 @@ class Watch:
 
 def test_models_take_turns_on_the_same_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch()
-    monkeypatch.setattr("facezoo.runs.comparison.perf_counter", lambda: watch.now)
+    monkeypatch.setattr("facezoo.runs.model_comparison.perf_counter", lambda: watch.now)
     photographs = [np.full((4, 4, 3), value, np.uint8) for value in (0, 1)]
     detectors = {"quick": watch.detector("quick", 10), "slow": watch.detector("slow", 30)}
     times = time_detectors(detectors, photographs)
@@ -185,10 +185,10 @@ def test_models_take_turns_on_the_same_photographs(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def comparison() -> Comparison:
+def comparison() -> ModelComparison:
     metrics = {"widerface/easy": 0.9, "recall_by_size/0-8": 0.25}
     other = {"widerface_by_size/hard": 0.5, "recall_by_size/8-16": 0.75}
-    return Comparison(
+    return ModelComparison(
         [
             ComparedModel(
                 "a",
@@ -209,8 +209,8 @@ def comparison() -> Comparison:
     )
 
 
-def test_the_written_table_has_a_row_per_model(comparison: Comparison, tmp_path: Path) -> None:
-    write_comparison(comparison, tmp_path / "new")
+def test_the_written_table_has_a_row_per_model(comparison: ModelComparison, tmp_path: Path) -> None:
+    write_model_table(comparison, tmp_path / "new")
     lines = (tmp_path / "new/comparison.md").read_text().splitlines()
     heading, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
     cells = [dict(zip(heading, row, strict=True)) for row in rows]
@@ -235,8 +235,8 @@ def test_the_written_table_has_a_row_per_model(comparison: Comparison, tmp_path:
     assert written["models"][1]["parameters"] is None and written["threads"] == 2
 
 
-def test_the_printed_table_has_the_same_cells(comparison: Comparison) -> None:
+def test_the_printed_table_has_the_same_cells(comparison: ModelComparison) -> None:
     table = comparison_table(comparison)
     assert table.row_count == 3 and len(table.columns) == 12
     assert [str(cell) for cell in table.columns[0]._cells] == ["a", "b *", "c"]
-    assert len(remarks(comparison)) == 6
+    assert len(table_remarks(comparison)) == 6

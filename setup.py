@@ -30,7 +30,6 @@ setup(
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "numpy>=1.26",
-        "omegaconf>=2.3",
         "opencv-python-headless>=4.11",
         "pycocotools>=2.0.8",
         "pillow>=10",

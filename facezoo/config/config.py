@@ -109,20 +109,19 @@ class Config:
         """
         for index, node in self._tree.value["imports"].children():
             path = f"imports.{index}"
-            place = f" ({node.origin})" if str(node.origin) else ""
             if node.value in sys.modules:
                 continue
             if not self.allow_imports:
                 raise ConfigError(
                     f"{path}: this config came with a checkpoint and wants to run the module "
-                    f"{node.value!r}; --allow-imports (allow_imports=True) lets it{place}"
+                    f"{node.value!r}; --allow-imports (allow_imports=True) lets it{node.place}"
                 )
             with _folders_first([node.origin.folder, Path.cwd()]):
                 try:
                     importlib.import_module(node.value)
                 except ImportError as error:
                     raise ConfigError(
-                        f"{path}: the module {node.value!r} cannot be imported: {error}{place}"
+                        f"{path}: the module {node.value!r} cannot be imported: {error}{node.place}"
                     ) from error
 
     def _find(self, path: str) -> Node | None:

@@ -1,22 +1,21 @@
 """``${data.image_size}`` and ``${env:WIDER_ROOT,data/widerface}`` in the values of a config.
 
-OmegaConf resolves the references; a value that is a reference as a whole keeps the type of what
-it refers to. The environment is read first: a variable is what YAML makes of its text.
+A value that is a reference as a whole keeps the type of what it refers to; a variable of the
+environment is what YAML makes of its text.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from typing import Any
 
-from facezoo.config.sections import place
 from facezoo.config.yaml_tree import Key, Node, copy_tree, from_plain, scalar, to_plain, walk
 from facezoo.errors import ConfigError, did_you_mean
 
-_ENVIRONMENT = re.compile(r"\$\{env:\s*(\w+)\s*(?:,([^${}]*))?\}")
-_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+_REFERENCE = re.compile(r"\$\{([^${}]*)\}")
+_VARIABLE = re.compile(r"env:\s*(\w+)\s*(?:,(.*))?", re.DOTALL)
+_Path = tuple[Key, ...]
 
 
 def resolve(tree: Node) -> Node:
@@ -26,89 +25,95 @@ def resolve(tree: Node) -> Node:
         ConfigError: with a sentence for each reference that leads nowhere.
     """
     tree = copy_tree(tree)
-    texts = {
-        path: node
-        for path, node in walk(tree)
-        if isinstance(node.value, str) and "${" in node.value
-    }
-    if not texts:
-        return tree
+    resolver = _Resolver(tree)
     problems = []
-    for path, node in texts.items():
-        node.reference = node.value
+    for path, node in list(walk(tree)):
         try:
-            node.value = _with_environment(node.value)
+            resolver.resolve(node, path)
         except ConfigError as error:
-            problems.append(f"{_dotted(path)}: {error}{place(node)}")
+            problems += error.problems
     if problems:
-        raise ConfigError(problems)
-    resolved, problems = _with_references(tree, texts)
-    if problems:
-        raise ConfigError(problems)
-    for path, value in resolved.items():
-        texts[path].value = from_plain(value, texts[path].origin, _dotted(path)).value
+        raise ConfigError(list(dict.fromkeys(problems)))
     return tree
 
 
-def _with_environment(text: str) -> Any:
-    """Returns a text with its variables; a number or null where it is one variable as a whole."""
-    whole = _ENVIRONMENT.fullmatch(text)
-    if whole:
-        return scalar(_variable(whole))
-    text = _ENVIRONMENT.sub(_variable, text)
-    if "${env:" in text:
-        raise ConfigError(f"{text!r} is not understood: write ${{env:NAME,default}}, in plain text")
-    return text
+class _Resolver:
+    """Computes the references of one tree in place.
+
+    Attributes:
+        pending: paths of the values that are being computed, each referring to the next.
+    """
+
+    def __init__(self, tree: Node) -> None:
+        self.tree = tree
+        self.pending: list[_Path] = []
+
+    def resolve(self, node: Node, path: _Path) -> None:
+        """Computes a value and all below it."""
+        for key, child in node.children():
+            self.resolve(child, (*path, key))
+        if not isinstance(node.value, str) or "${" not in node.value or node.reference is not None:
+            return
+        pending, self.pending = self.pending, [*self.pending, path]
+        try:
+            if path in pending:
+                circle = " -> ".join(map(_dotted, self.pending[pending.index(path) :]))
+                raise _UnresolvedError(f"{node.value!r} refers to itself: {circle}")
+            value = self._value(node.value, path)
+        except _UnresolvedError as error:
+            raise ConfigError(f"{_dotted(path)}: {error}{node.place}") from error
+        finally:
+            self.pending = pending
+        node.value, node.reference = from_plain(value, node.origin).value, node.value
+
+    def _value(self, text: str, path: _Path) -> Any:
+        if "${" in _REFERENCE.sub("", text):
+            raise _UnresolvedError(
+                f"{text!r} is not understood: write ${{section.key}} or ${{env:NAME,default}}"
+            )
+        whole = _REFERENCE.fullmatch(text)
+        if whole is None:
+            return _REFERENCE.sub(lambda match: str(self._referred(match[1], path)), text)
+        value = self._referred(whole[1], path)
+        return scalar(value) if _VARIABLE.fullmatch(whole[1]) else value
+
+    def _referred(self, name: str, path: _Path) -> Any:
+        """Returns what the name within ``${}`` stands for."""
+        variable = _VARIABLE.fullmatch(name)
+        if variable:
+            return _environment(*variable.groups())
+        absolute = name.lstrip(".")
+        up = len(name) - len(absolute)  # one dot is a neighbour, two are one of the parent
+        start = path[:-up] if up else ()
+        node: Node = self.tree
+        walked: _Path = ()
+        for step in (*map(str, start), *absolute.split(".")):
+            if isinstance(node.value, str):  # a reference on the way
+                self.resolve(node, walked)
+            found = node.child(step)
+            if found is None:
+                raise self._missing(name, _dotted((*start, absolute)))
+            walked, node = (*walked, found[0]), found[1]
+        self.resolve(node, walked)
+        return to_plain(node)
+
+    def _missing(self, name: str, path: str) -> _UnresolvedError:
+        hint = did_you_mean(path, [_dotted(known) for known, _ in walk(self.tree)])
+        return _UnresolvedError(f"'${{{name}}}' leads nowhere: there is no {path!r}{hint}")
 
 
-def _variable(match: re.Match[str]) -> str:
-    name, default = match.groups()
+class _UnresolvedError(Exception):
+    """Why a reference cannot be computed."""
+
+
+def _environment(name: str, default: str | None) -> str:
     value = os.environ.get(name, default)
     if value is None:
-        raise ConfigError(
+        raise _UnresolvedError(
             f"the environment variable {name} is not set, and ${{env:{name}}} has no default"
         )
     return value.strip()
 
 
-def _with_references(
-    tree: Node, texts: dict[tuple[Key, ...], Node]
-) -> tuple[dict[tuple[Key, ...], Any], list[str]]:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    resolved: dict[tuple[Key, ...], Any] = {}
-    problems = []
-    for path, node in texts.items():
-        try:
-            OmegaConf.create([node.value])
-        except OmegaConfBaseException as error:
-            problems.append(_unresolved(path, node, error))
-    if problems:
-        return resolved, problems
-    names = [_dotted(path) for path, _ in walk(tree)]
-    whole = OmegaConf.create(to_plain(tree))
-    for path, node in texts.items():
-        try:
-            value: Any = whole
-            for key in path:
-                value = value[key]
-            resolved[path] = (
-                OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-            )
-        except OmegaConfBaseException as error:
-            problems.append(_unresolved(path, node, error, names))
-    return resolved, problems
-
-
-def _unresolved(
-    path: tuple[Key, ...], node: Node, error: Exception, names: Sequence[str] = ()
-) -> str:
-    unknown = [name for name in _REFERENCE.findall(node.value) if name not in names]
-    hint = "".join(did_you_mean(name, names) for name in unknown)
-    reason = str(error).splitlines()[0]
-    return f"{_dotted(path)}: {node.reference!r} leads nowhere: {reason}{hint}{place(node)}"
-
-
-def _dotted(path: tuple[Key, ...]) -> str:
-    return ".".join(str(key) for key in path)
+def _dotted(path: _Path) -> str:
+    return ".".join(map(str, path))

@@ -45,9 +45,8 @@ def merge(base: Node, child: Node) -> Node:
 
 def _in_place_of(old: Node, inherited: Mapping[Key, Node]) -> str:
     """Returns the note beside a ``type`` that differs from the inherited one."""
-    place = f" ({old.origin})" if str(old.origin) else ""
     dropped = ", whose arguments are dropped" if len(inherited) > 1 else ""
-    return f"in place of {old.value}{place}{dropped}"
+    return f"in place of {old.value}{old.place}{dropped}"
 
 
 def apply_overrides(tree: Node, overrides: Sequence[str]) -> list[str]:

@@ -221,25 +221,20 @@ def check_tree(tree: Node) -> list[str]:
     known = top_level_keys()
     problems = [
         f"{key}: there is no such section{did_you_mean(key, known)}; "
-        f"a config has {', '.join(known)}{place(node)}"
+        f"a config has {', '.join(known)}{node.place}"
         for key, node in tree.value.items()
         if key not in known
     ]
     for key in PARTS:
         node = tree.value.get(key)
         if node is not None and node.value is not None and not isinstance(node.value, dict):
-            problems.append(f"{key}: takes a mapping with a 'type'{place(node)}")
+            problems.append(f"{key}: takes a mapping with a 'type'{node.place}")
     if not isinstance(tree.value["hooks"].value, dict):
-        problems.append(f"hooks: takes a mapping from names to hooks{place(tree.value['hooks'])}")
+        problems.append(f"hooks: takes a mapping from names to hooks{tree.value['hooks'].place}")
     problems += _module_complaints(tree.value["imports"])
     for key, settings in sections().items():
         problems += _check_section(tree.value[key], settings, key, tree)
     return problems
-
-
-def place(node: Node | None) -> str:
-    """Returns `` (file:line)`` of a node, or nothing where it has no origin."""
-    return f" ({node.origin})" if node is not None and str(node.origin) else ""
 
 
 def located(sentence: str, tree: Node) -> str:
@@ -250,15 +245,15 @@ def located(sentence: str, tree: Node) -> str:
         if found is None:
             break
         node = found[1]
-    return sentence.rstrip(".") + (place(node) if node is not tree else "")
+    return sentence.rstrip(".") + (node.place if node is not tree else "")
 
 
 def _module_complaints(node: Node) -> list[str]:
     if not isinstance(node.value, list):
-        return [f"imports: takes a list of modules{place(node)}"]
+        return [f"imports: takes a list of modules{node.place}"]
     return [
         f"imports.{index}: takes the name of a module, such as my_package.my_module, "
-        f"not {one.value!r}{place(one)}"
+        f"not {one.value!r}{one.place}"
         for index, one in node.children()
         if not isinstance(one.value, str)
         or not all(word.isidentifier() for word in one.value.split("."))
@@ -267,19 +262,19 @@ def _module_complaints(node: Node) -> list[str]:
 
 def _check_section(node: Node, settings: type, path: str, tree: Node) -> list[str]:
     if not isinstance(node.value, dict):
-        return [f"{path}: takes a mapping{place(node)}"]
+        return [f"{path}: takes a mapping{node.place}"]
     signature = signature_of(settings)
     arguments = signature.arguments
     problems = []
     for key, child in node.value.items():
         where = join(path, key)
         if where in REMOVED:
-            problems.append(f"{where}: {REMOVED[where]}{place(child)}")
+            problems.append(f"{where}: {REMOVED[where]}{child.place}")
             continue
         if key not in arguments:
             problems.append(
                 f"{where}: '{path}' has no key {key!r}{did_you_mean(key, arguments)}; "
-                f"it has {', '.join(arguments)}{place(child)}"
+                f"it has {', '.join(arguments)}{child.place}"
             )
             continue
         hint = arguments[str(key)].hint
@@ -287,9 +282,9 @@ def _check_section(node: Node, settings: type, path: str, tree: Node) -> list[st
         if inner is not None and child.value is not None:
             problems += _check_section(child, inner, where, tree)
         elif complaint := check_value(to_plain(child), hint)[1]:
-            problems.append(f"{where}: {complaint}{place(child)}")
+            problems.append(f"{where}: {complaint}{child.place}")
     for name in missing(node.value, signature):
-        problems.append(f"{path}: {name!r} is missing{place(node)}")
+        problems.append(f"{path}: {name!r} is missing{node.place}")
     if not problems:
         try:
             settings(**to_plain(node))

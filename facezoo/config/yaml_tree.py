@@ -66,6 +66,11 @@ class Node:
     reference: str | None = None
     note: str = ""
 
+    @property
+    def place(self) -> str:
+        """Where it was written as the end of a message, `` (file:line)``; may be empty."""
+        return f" ({self.origin})" if str(self.origin) else ""
+
     def children(self) -> list[tuple[Key, Node]]:
         """Returns the nodes inside with their keys or indices."""
         if isinstance(self.value, dict):

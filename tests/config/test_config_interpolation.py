@@ -24,11 +24,22 @@ def value(text: Any, *overrides: str, **model: Any) -> Any:
         ("${model.anchors}", {8: [16, 32]}),
         ("${model.again}", 320),
         ("${.again}", 320),
+        ("${.list.0}", [16, 32]),
+        ("${.list.0.1} px", "32 px"),
+        ("${.copied.8.0}", 16),
+        ("${model.longer}", "320 by 320"),
         (["${data.image_size}", 2], [320, 2]),
     ],
 )
 def test_references_keep_types(text: Any, expected: Any) -> None:
-    found = value(text, anchors={8: [16, 32]}, again="${data.image_size}")
+    found = value(
+        text,
+        anchors={8: [16, 32]},
+        again="${data.image_size}",
+        longer="${model.again} by ${.again}",
+        copied="${model.anchors}",
+        list=["${..anchors.8}"],
+    )
     assert found == expected
     assert type(found) is type(expected)
 
@@ -71,9 +82,12 @@ def test_environment(
             "${data.imagesize}",
             r"model\.x: '\$\{data\.imagesize\}'.*did you mean 'data\.image_size'",
         ),
-        ("${model.y}", r"'\$\{model\.y\}' leads nowhere: Recursive interpolation"),
-        ("${model}", "leads nowhere"),
-        ("${data.image_size", "leads nowhere"),
+        ("${.imagesize}", r"there is no 'model\.imagesize'"),
+        ("${model.y.z}", r"refers to itself: model\.x -> model\.y -> model\.x"),
+        ("${model.y}", r"^model\.x: '\$\{model\.y\}' refers to itself"),
+        ("${model}", r"refers to itself: model\.x -> model\.x"),
+        ("${data.image_size", r"is not understood: write \$\{section\.key\} or"),
+        ("${oc.env:HOME}", r"there is no 'oc\.env:HOME'"),
         ("${env:NOT_THERE}", "the environment variable NOT_THERE is not set"),
         ("${env:NOT_THERE,${data.root}}", "is not understood: write"),
     ],

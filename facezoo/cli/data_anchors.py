@@ -6,14 +6,16 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
-from rich.text import Text
 
+from facezoo.cli.options import add_options, chosen
 from facezoo.cli.output import stdout
 from facezoo.cli.parsing import add_verb, names_a_model, split_overrides
 from facezoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from facezoo.datatools.anchors import FittedAnchors
+
+FIND = "facezoo.datatools.anchors:find_anchors"
 
 
 def add_parser(actions: Any) -> None:
@@ -40,32 +42,7 @@ def add_parser(actions: Any) -> None:
             "--config", metavar="CONFIG", help="name or YAML file whose training data is taken"
         )
     )
-    parser.add_argument(
-        "--num", type=int, metavar="N", help="of anchors (default: the config's, else 9)"
-    )
-    parser.add_argument(
-        "--strides",
-        type=int,
-        nargs="+",
-        metavar="S",
-        help="of the features (default: the config's, else 8 16 32)",
-    )
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PX",
-        help="of the network's input (default: the config's, else 640)",
-    )
-    parser.add_argument(
-        "--images", type=int, default=2000, metavar="N", help="to look at (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of order, augmentation and k-means (default: 0)",
-    )
+    add_options(parser, FIND, "num", "strides", "image_size", "images", "seed")
     parser.set_defaults(run=run)
 
 
@@ -76,16 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     roots, overrides = split_overrides(arguments.words)
     if len(roots) > 1:
         raise ConfigError(f"Name one data root; the words name {len(roots)}.")
-    found = find_anchors(
-        roots[0] if roots else None,
-        config=arguments.config,
-        overrides=overrides,
-        num=arguments.num,
-        strides=arguments.strides,
-        image_size=arguments.image_size,
-        images=arguments.images,
-        seed=arguments.seed,
-    )
+    found = find_anchors(*roots, config=arguments.config, overrides=overrides, **chosen(arguments))
     console = stdout()
     console.print(_table(found), soft_wrap=False)
     console.print("To take them, put these lines into a config:\n\nmodel:\n  head:\n    anchors:")
@@ -95,22 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _table(found: FittedAnchors) -> Table:
-    table = Table(title=Text(f"Fit to {found.faces:,} faces"), title_justify="left")
+    table = Table(title=f"Fit to {found.faces:,} faces", title_justify="left")
     table.add_column("anchors")
-    for heading in (
-        f"best possible recall (ratio < {found.max_ratio:g})",
-        "anchors per face",
-        "mean best ratio",
-    ):
+    recall = f"best possible recall (ratio < {found.max_ratio:g})"
+    for heading in (recall, "anchors per face", "mean best ratio"):
         table.add_column(heading, justify="right")
-    rows = {"found": found.fitness}
-    if found.own_fitness is not None:
-        rows = {"the config's": found.own_fitness, **rows}
-    for name, one in rows.items():
-        table.add_row(
-            name,
-            f"{one.best_possible_recall:.4f}",
-            f"{one.anchors_per_face:.2f}",
-            f"{one.mean_best_ratio:.4f}",
-        )
+    for name, one in (("the config's", found.own_fitness), ("found", found.fitness)):
+        if one is not None:
+            recall, ratio = f"{one.best_possible_recall:.4f}", f"{one.mean_best_ratio:.4f}"
+            table.add_row(name, recall, f"{one.anchors_per_face:.2f}", ratio)
     return table

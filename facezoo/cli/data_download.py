@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from facezoo.cli.options import add_options
 from facezoo.cli.output import stdout
 from facezoo.cli.parsing import add_verb
 
@@ -22,13 +22,7 @@ def add_parser(actions: Any) -> None:
         "  facezoo data download widerface --root data/widerface",
     )
     parser.add_argument("dataset", choices=["widerface"], help="the data set")
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path("data/widerface"),
-        metavar="DIR",
-        help="folder that it goes into (default: %(default)s)",
-    )
+    add_options(parser, "facezoo.datatools.download:download_widerface", "root")
     parser.set_defaults(run=run)
 
 

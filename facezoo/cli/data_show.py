@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from facezoo.cli.options import add_options, chosen
 from facezoo.cli.output import stdout
 from facezoo.cli.parsing import add_verb, names_a_model, split_overrides
 from facezoo.errors import ConfigError
+
+PICTURES = "facezoo.datatools.sample_pictures"
 
 
 def add_parser(actions: Any) -> None:
@@ -32,18 +34,8 @@ def add_parser(actions: Any) -> None:
             "words", nargs="+", metavar="ROOT|CONFIG", help="what to show; or key=value"
         )
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the pictures"
-    )
-    parser.add_argument(
-        "--number", type=int, default=12, metavar="N", help="of samples (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--split", choices=["train", "val"], default="train", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of order and augmentation (default: 0)"
-    )
+    add_options(parser, f"{PICTURES}:write_samples", "out", "number", "seed")
+    add_options(parser, f"{PICTURES}:open_samples", "split")
     parser.set_defaults(run=run)
 
 
@@ -54,11 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"Name one data root or config to show; the words name {len(sources)}.")
     from facezoo.datatools.sample_pictures import open_samples, write_samples
 
-    overview, *pictures = write_samples(
-        *open_samples(sources[0], arguments.split, overrides),
-        arguments.out,
-        arguments.number,
-        arguments.seed,
-    )
+    options = chosen(arguments)
+    dataset, transforms = open_samples(sources[0], options.pop("split"), overrides)
+    overview, *pictures = write_samples(dataset, transforms, **options)
     stdout().print(f"{len(pictures)} samples are drawn in {arguments.out}, all small in {overview}")
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from facezoo.cli.options import add_options, chosen
 from facezoo.cli.output import stdout
 from facezoo.cli.parsing import add_verb
 
@@ -30,22 +31,7 @@ def add_parser(actions: Any) -> None:
         metavar="NAME=SHARE,...",
         help="name and share of each part; what shares short of 1 leave over is in no part",
     )
-    parser.add_argument(
-        "--by",
-        choices=("event", "image"),
-        default="image",
-        help="what stays together: all images of an event (a folder), or each image for itself, "
-        "which meets the shares exactly (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--number", type=int, metavar="N", help="divide only N images, drawn at random"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the draw (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the lists, <part>.txt"
-    )
+    add_options(parser, "facezoo.datatools.split:split_images", "by", "number", "seed", "out")
     parser.set_defaults(run=run)
 
 
@@ -53,14 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Divides the images and writes the lists."""
     from facezoo.datatools.split import parse_parts, split_images
 
-    lists = split_images(
-        arguments.root,
-        parse_parts(arguments.parts),
-        arguments.out,
-        by=arguments.by,
-        number=arguments.number,
-        seed=arguments.seed,
-    )
+    lists = split_images(arguments.root, parse_parts(arguments.parts), **chosen(arguments))
     for path, names in lists.items():
         events = len({name.rpartition("/")[0] for name in names})
         stdout().print(f"{path}: {len(names):,} images of {events:,} events")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,31 +81,24 @@ def _table(title: str, counted: Mapping[str, Mapping[str, Any]]) -> Table:
     table.add_column("")
     for name in counted:
         table.add_column(Text(name), justify="right")
-    for heading, rows in _sections([*counted.values()]):
+    columns = [_by_heading(one) for one in counted.values()]
+    for heading in dict.fromkeys(heading for column in columns for heading in column):
+        groups = [column.get(heading, {}) for column in columns]
         if heading:
             table.add_section()
             table.add_row(Text(heading, style="bold"))
-        for name, values in rows.items():
+        for name in dict.fromkeys(name for group in groups for name in group):
             indent = "  " if heading else ""
-            table.add_row(Text(indent + name), *map(_shown, values))
+            table.add_row(indent + name, *(_shown(group.get(name)) for group in groups))
     return table
 
 
-def _sections(
-    columns: list[Mapping[str, Any]],
-) -> Iterator[tuple[str, dict[str, list[float | None]]]]:
-    """Yields the parts of the table: a heading and, by name, one value for each column."""
-    yield "", {name: [one[key] for one in columns] for key, name in ROWS.items()}
-    for key, heading in GROUPS.items():
-        yield heading, _rows([one[key] for one in columns])
-    described = [one["attributes"] or {} for one in columns]
-    for attribute in dict.fromkeys(name for one in described for name in one):
-        yield attribute, _rows([one.get(attribute, {}) for one in described])
-
-
-def _rows(groups: list[Mapping[str, float]]) -> dict[str, list[float | None]]:
-    names = dict.fromkeys(name for group in groups for name in group)
-    return {name: [group.get(name) for group in groups] for name in names}
+def _by_heading(counted: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    return {
+        "": {name: counted[key] for key, name in ROWS.items()},
+        **{heading: counted[key] for key, heading in GROUPS.items()},
+        **(counted["attributes"] or {}),
+    }
 
 
 def _shown(value: float | None) -> str:

@@ -30,8 +30,9 @@ from facezoo.geometry.grid import AnchorGrid
 from facezoo.structures import Batch
 from facezoo.terminal import tracked
 
-NUM, STRIDES, IMAGE_SIZE, IMAGES, BATCH_SIZE = 9, (8, 16, 32), 640, 2000, 8
-"""Defaults; the first two are YOLOv5's."""
+NUM, STRIDES = 9, (8, 16, 32)
+"""YOLOv5's."""
+IMAGE_SIZE, BATCH_SIZE = 640, 8
 MAX_RATIO = 4.0
 """YOLOv5 assigns no anchor whose side is this many times the face's, or the other way round."""
 STARTS, ITERATIONS = 10, 50
@@ -97,7 +98,7 @@ def find_anchors(
     num: int | None = None,
     strides: Sequence[int] | None = None,
     image_size: int | None = None,
-    images: int = IMAGES,
+    images: int = 2000,
     seed: int = 0,
 ) -> FittedAnchors:
     """Finds anchors for the faces of a data set; no config is changed.
@@ -108,9 +109,9 @@ def find_anchors(
         config: see ``load_config``; the faces are those of the first images that its training
             takes with this seed, behind its transforms.
         overrides: of the config.
-        num: of anchors; by default as many as the config's head has, else 9.
-        strides: of the features; by default those of the config's head, else 8, 16 and 32.
-        image_size: pixels; by default the config's, else 640.
+        num: number of anchors (default: the config's, else 9).
+        strides: of the features (default: the config's, else 8 16 32).
+        image_size: of the network's input in pixels (default: the config's, else 640).
         images: how many to look at, rounded up to whole batches.
         seed: of order, augmentation and k-means.
 

@@ -71,7 +71,9 @@ official evaluation. The sums are those that the public mirrors of the data set 
 published for the last."""
 
 
-def download_widerface(root: Path, archives: Sequence[Archive] = WIDERFACE) -> None:
+def download_widerface(
+    root: Path = Path("data/widerface"), archives: Sequence[Archive] = WIDERFACE
+) -> None:
     """Fetches WIDER FACE into ``root``, in the layout that ``WiderFace`` reads.
 
     About 1.8 GB; while an archive is unpacked, twice its size is needed. Called again, it leaves

@@ -37,7 +37,7 @@ TILE, GAP = 400, 8
 
 
 def open_samples(
-    source: str, split: Literal["train", "val"], overrides: Sequence[str] = ()
+    source: str, split: Literal["train", "val"] = "train", overrides: Sequence[str] = ()
 ) -> tuple[FaceDataset, list[Transform] | None]:
     """Opens a data root, or the data set and the transforms of a config.
 
@@ -65,7 +65,11 @@ def open_samples(
 
 
 def write_samples(
-    dataset: FaceDataset, transforms: Sequence[Transform] | None, out: Path, number: int, seed: int
+    dataset: FaceDataset,
+    transforms: Sequence[Transform] | None,
+    out: Path,
+    number: int = 12,
+    seed: int = 0,
 ) -> list[Path]:
     """Writes a picture of each of the first samples that a training with a seed would take.
 

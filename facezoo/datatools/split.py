@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from itertools import groupby
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -71,27 +72,26 @@ def divide(
     """
     _check_parts(parts)
     drawn = sorted(set(names), key=lambda name: _draw(seed, name))
-    if number is not None:
-        if number < 1:
-            raise ConfigError(f"The number of images to divide is {number}; give one above 0.")
-        if number > len(drawn):
-            raise DataError(
-                f"There are {len(drawn)} images, fewer than the {number} to divide; ask for fewer."
-            )
-        drawn = drawn[:number]
+    if number is not None and number < 1:
+        raise ConfigError(f"The number of images to divide is {number}; give one above 0.")
+    if number is not None and number > len(drawn):
+        raise DataError(
+            f"There are {len(drawn)} images, fewer than the {number} to divide; ask for fewer."
+        )
+    drawn = drawn[:number]
     if by == "image":
         divided = _divide_images(drawn, parts)
     elif by == "event":
         divided = _divide_events(drawn, parts, seed)
     else:
         raise ConfigError(f"Images are divided by event or image, not by {by!r}.")
-    empty = [name for name, images in divided.items() if not images]
-    if empty:
-        advice = "; divide by image" if by == "event" else ""
-        raise DataError(
-            f"The part {empty[0]!r} of {len(drawn)} images would be empty, as there are too few "
-            f"{by}s for its share{advice or '; take more images or a larger share'}."
-        )
+    for name, images in divided.items():
+        if not images:
+            advice = "divide by image" if by == "event" else "take more images or a larger share"
+            raise DataError(
+                f"The part {name!r} of {len(drawn)} images would be empty, as there are too few "
+                f"{by}s for its share; {advice}."
+            )
     return {name: sorted(images) for name, images in divided.items()}
 
 
@@ -104,15 +104,16 @@ def split_images(
     number: int | None = None,
     seed: int = 0,
 ) -> dict[Path, list[str]]:
-    """Divides the images of a folder and writes a list of names for each part.
+    """Divides the images of a folder and writes a list of names for each part; see ``divide``.
 
     Args:
         root: folder of the images, such as ``WIDER_train/images``.
-        parts: see ``divide``, as ``by``, ``number`` and ``seed``.
+        parts: share of each part by name.
         out: folder for the lists ``<part>.txt``, none of which may exist.
-        by: see ``divide``.
-        number: see ``divide``.
-        seed: see ``divide``.
+        by: what stays together: all images of an event (a folder), or each image for itself, which
+            meets the shares exactly.
+        number: how many images are divided, drawn at random (default: all).
+        seed: of the draw.
 
     Returns:
         The names in each file that was written.
@@ -121,7 +122,6 @@ def split_images(
         ConfigError: see ``divide``.
         DataError: see ``divide``; also, there is no such folder, or a list exists.
     """
-    root, out = Path(root), Path(out)
     inner = sorted(root.glob("WIDER_*/images"))
     if inner:
         raise DataError(
@@ -157,32 +157,24 @@ def _draw(seed: int, name: str) -> bytes:
 
 
 def _divide_images(drawn: Sequence[str], parts: Mapping[str, Fraction]) -> dict[str, list[str]]:
-    divided: dict[str, list[str]] = {}
-    start, total = 0, Fraction(0)
-    for name, share in parts.items():
-        total += share
-        # Of the sum, so that shares that sum to 1 leave no image over.
-        end = round(total * len(drawn))
-        divided[name] = list(drawn[start:end])
-        start = end
-    return divided
+    # Bounds are rounded sums of shares, so that shares that sum to 1 leave no image over.
+    ends = [round(total * len(drawn)) for total in accumulate(parts.values(), initial=Fraction(0))]
+    return {name: list(drawn[a:b]) for name, (a, b) in zip(parts, pairwise(ends), strict=True)}
 
 
 def _divide_events(
     drawn: Sequence[str], parts: Mapping[str, Fraction], seed: int
 ) -> dict[str, list[str]]:
-    """Gives each event, as drawn, to the part that lacks most; the rest is a part too."""
-    by_event = sorted(drawn, key=lambda name: (_draw(seed, _event(name)), name))
-    events = [list(images) for _, images in groupby(by_event, key=_event)]
-    rest = 1 - sum(parts.values())
-    lacking = [*(share * len(drawn) for share in parts.values()), rest * len(drawn)]
-    divided: list[list[str]] = [[] for _ in lacking]
-    for images in events:
-        place = max(range(len(lacking)), key=lacking.__getitem__)
-        divided[place] += images
-        lacking[place] -= len(images)
+    """Gives each event, in the order of the draw, to the part that lacks most images."""
+    by_event = defaultdict(list)
+    for name in drawn:
+        by_event[name.rpartition("/")[0]].append(name)
+    # What the shares leave over is one more part, the last.
+    shares = [*parts.values(), 1 - sum(parts.values())]
+    lacking = [share * len(drawn) for share in shares]
+    divided: list[list[str]] = [[] for _ in shares]
+    for event in sorted(by_event, key=lambda event: _draw(seed, event)):
+        place = max(range(len(shares)), key=lacking.__getitem__)
+        divided[place] += by_event[event]
+        lacking[place] -= len(by_event[event])
     return dict(zip(parts, divided, strict=False))
-
-
-def _event(name: str) -> str:
-    return name.rpartition("/")[0]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from facezoo.errors import CheckpointError, FacezooError
 from facezoo.factory import build_model, without_pretrained
 from facezoo.inference.detector import evaluation_mode
-from facezoo.inference.device import choose_device
+from facezoo.inference.loading import choose_device
 from facezoo.runs.run_config import open_config
 from facezoo.structures import Batch, Targets
 from facezoo.training.generators import seed_generators

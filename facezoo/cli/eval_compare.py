@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from facezoo.cli.eval_predictions import add_set_options, read_set
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb
-from facezoo.cli.predicted import add_set_options, read_set
 
 if TYPE_CHECKING:
     from facezoo.metrics.bootstrap import Difference
@@ -50,8 +50,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compares and prints; imports no torch."""
-    from facezoo.metrics.compare import compare_predictions
-    from facezoo.metrics.comparison_files import flat, write_comparison
+    from facezoo.metrics.compare import compare_predictions, write_comparison
 
     comparison = compare_predictions(arguments.a, arguments.b, **read_set(arguments))
     console = stdout()
@@ -60,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     _print_mistakes(comparison.mistakes)
     console.print(f"images: {len(comparison.mistakes)}\ntruth: {comparison.truth}")
     if arguments.json is not None:
-        write_json(arguments.json, flat(comparison))
+        write_json(arguments.json, comparison.flat())
     if arguments.out is not None:
         write_comparison(arguments.out, comparison)
         console.print(f"tables and plot: {arguments.out}")

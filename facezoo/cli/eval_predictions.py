@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facezoo.cli.output import print_metrics, write_json
-from facezoo.cli.parsing import add_verb
-from facezoo.cli.predicted import add_set_options, read_set
+from facezoo.cli.parsing import Parser, add_verb, read_names
 from facezoo.errors import ConfigError
 
 NAME = "eval-predictions"
@@ -50,3 +49,48 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         write_json(arguments.json, metrics)
     return 0
+
+
+def add_set_options(parser: Parser, data_is_for: str) -> None:
+    """Adds the options that say which images to judge and by what, also of ``eval-compare``.
+
+    Args:
+        parser: of the verb.
+        data_is_for: what ``--data`` brings, for the help.
+    """
+    for name, metavar, text in (
+        ("truth", "DIR", "folder of the official .mat files"),
+        (
+            "list",
+            "FILE",
+            "evaluate these images as a set of its own, one <event>/<image>.jpg a line",
+        ),
+        (
+            "data",
+            "ROOT",
+            "folder in the layout of WIDER FACE, or its wider_face_val_bbx_gt.txt: "
+            f"{data_is_for}; its images are the set",
+        ),
+        ("json", "FILE", "write the numbers to a file"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar=metavar, help=text)
+
+
+def read_set(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns ``truth``, ``names`` and ``annotated``, as the public functions take them.
+
+    Without ``--truth`` the official files in or beside the data root are taken, where they are
+    there.
+
+    Raises:
+        DataError: the list or the annotation is missing or malformed.
+    """
+    truth, data, annotated = arguments.truth, arguments.data, None
+    names = None if arguments.list is None else read_names(arguments.list)
+    if data is not None:
+        from facezoo.data.datasets.wider_face import read_widerface_truth
+        from facezoo.metrics.official_truth import find_official_truth
+
+        annotated = read_widerface_truth(data)
+        truth = truth or find_official_truth(data, *data.absolute().parents[:2])
+    return {"truth": truth, "names": names, "annotated": annotated}

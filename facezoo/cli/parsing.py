@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from facezoo.errors import DataError
-from facezoo.inference.batch_limit import BATCH_SIZE
 
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
@@ -117,24 +116,6 @@ def add_allow_imports(parser: Parser) -> None:
         "--allow-imports",
         action="store_true",
         help="let a config that comes out of a run or checkpoint import its plug-ins",
-    )
-
-
-def add_running_options(parser: Parser) -> None:
-    """Adds the options for where a model runs and how much at once."""
-    parser.add_argument(
-        "--device",
-        default="auto",
-        metavar="D",
-        help="cuda, cuda:1, mps or cpu (default: auto, the first of them that is there)",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=BATCH_SIZE,
-        metavar="N",
-        help="the most photographs that are predicted together; less needs less memory "
-        "(default: %(default)s)",
     )
 
 

@@ -20,8 +20,14 @@ from facezoo.data.loading.sampler import TrainPlan
 from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.transforms.transform import Transform
 from facezoo.errors import ConfigError, DataError
-from facezoo.evaluation.mistakes import fit, page
-from facezoo.inference.drawing import BOX_COLOUR, FONT, LANDMARK_COLOURS, draw_landmarks
+from facezoo.inference.drawing import (
+    BOX_COLOUR,
+    FONT,
+    LANDMARK_COLOURS,
+    contact_sheet,
+    draw_landmarks,
+    fit_square,
+)
 from facezoo.structures import Sample
 
 IGNORED_COLOUR = (160, 90, 255)
@@ -105,10 +111,10 @@ def write_samples(
         name = states[0].image_id.rpartition("/")[2].rpartition(".")[0]
         paths.append(out / f"{place:03d}_{name}.jpg")
         write_image(paths[-1], _with_legend(_side_by_side(drawn)))
-        tiles += [_whitened(fit(one, TILE - GAP), half, half) for one in drawn]
+        tiles += [_whitened(fit_square(one, TILE - GAP), half, half) for one in drawn]
     columns = 4 if transforms is None or len(tiles) > 2 else 2
     overview = out / "overview.jpg"
-    write_image(overview, _with_legend(page(tiles, columns)))
+    write_image(overview, _with_legend(contact_sheet(tiles, columns)))
     return [overview, *paths]
 
 

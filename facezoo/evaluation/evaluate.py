@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import rich.progress
-import torch
 
 from facezoo.config.config import Config
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.errors import ConfigError
-from facezoo.evaluation.evaluated_set import EvaluatedSet, describe_set, image_files, open_set
-from facezoo.evaluation.find_faces import describe_times, time_metrics
+from facezoo.evaluation.evaluated_set import (
+    describe_set,
+    image_files,
+    open_set,
+    with_official_truth,
+)
+from facezoo.evaluation.judge import judge
 from facezoo.evaluation.prediction_cache import PredictionCache, prediction_key
 from facezoo.evaluation.report import write_report
-from facezoo.evaluation.truth import with_truth
-from facezoo.evaluation.validation import Judgement, judge
 from facezoo.factory import build_evaluators
-from facezoo.inference.batch_limit import BATCH_SIZE
-from facezoo.inference.detector import Detector
-from facezoo.inference.device import choose_device
-from facezoo.inference.loading import LoadedModel, load_model
-from facezoo.inference.protocols import configured_protocol
+from facezoo.inference.detector import BATCH_SIZE, Detector
 from facezoo.metrics.evaluate_predictions import slice_evaluators
 from facezoo.metrics.evaluator import Evaluator
 from facezoo.metrics.evaluators import CocoAP, OperatingPoint, RecallBySize, WiderFaceAP
 from facezoo.models.face_detector import FaceDetector
-from facezoo.terminal import terminal
+from facezoo.terminal import tracked
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,9 @@ class Report:
         truth: folder of the official ``.mat`` files; by default ``eval_tools/ground_truth`` in or
             beside the data root, where it is there. Without them easy, medium and hard are
             approximated by size, under other names.
-        slices: whether to add recall by what makes faces hard, landmark error, calibration and
-            duplicates: the evaluators of ``facezoo.metrics.evaluate_predictions.slice_evaluators``.
+        slices: whether to add recall by height, blur, occlusion ..., landmark error, calibration
+            and duplicates: the evaluators of
+            ``facezoo.metrics.evaluate_predictions.slice_evaluators``.
         out: folder for numbers, predictions, curves and pictures.
     """
 
@@ -92,72 +90,43 @@ def evaluate(
     Raises:
         FacezooError: the config, the weights, the data or the truth is wrong or missing.
     """
-    loaded: LoadedModel | None = None
-    if isinstance(model, FaceDetector):
-        if weights is not None or overrides or cache is not None:
-            raise ConfigError(
-                "Weights, overrides and a cache go with a model that is not built yet."
-            )
-        detector = Detector(model, protocol=protocol or "original", batch_size=batch_size)
-    else:
-        place = choose_device(device)
-        loaded = load_model(model, weights, overrides, allow_imports=allow_imports)
-        detector = _detector(loaded, place, protocol, batch_size)
-    config = None if loaded is None else loaded.config
-    opened = open_set(data, config, report.names)
-    evaluators = with_truth(
-        _evaluators(config, report.slices), report.truth, opened.root, opened.dataset
+    is_built = isinstance(model, FaceDetector)
+    if is_built and cache is not None:
+        raise ConfigError("A cache goes with a model that is not built yet.")
+    detector = Detector(
+        model,
+        weights=weights,
+        overrides=overrides,
+        allow_imports=allow_imports,
+        protocol=protocol,
+        device=None if is_built else device,
+        batch_size=batch_size,
     )
-    image_ids = [opened.dataset.image_id(i) for i in range(len(opened.dataset))]
+    opened = open_set(data, detector.config, report.names)
+    dataset = opened.dataset
+    evaluators = with_official_truth(
+        _evaluators(detector.config, report.slices), report.truth, opened.root, dataset
+    )
+    image_ids = [dataset.image_id(i) for i in range(len(dataset))]
     for evaluator in evaluators:
         evaluator.check(image_ids)
     kept: PredictionCache | None = None
-    if cache is not None and loaded is not None:
-        files = image_files(opened.dataset)
-        kept = PredictionCache(Path(cache), prediction_key(loaded, detector), files)
-    judgement = judge(detector, opened.dataset, evaluators, batch_size, _watched, kept)
-    judgement = replace(judgement, metrics=judgement.metrics | time_metrics(judgement.search))
-    described = _described(judgement, detector, loaded, opened, kept)
-    if report.out is not None:
-        write_report(Path(report.out), opened.dataset, judgement, described)
-    return {**judgement.metrics, **described}
-
-
-def _detector(
-    loaded: LoadedModel,
-    place: torch.device,
-    protocol: str | Mapping[str, Any] | None,
-    batch_size: int,
-) -> Detector:
-    """Returns the detector that a model and the section ``evaluation`` of its config make."""
-    section = loaded.config["evaluation"]
-    return Detector(
-        loaded.model.to(place).to(memory_format=torch.channels_last),
-        protocol=configured_protocol(loaded.config, protocol),
-        score_thresh=section["score_thresh"],
-        nms_thresh=section["nms_thresh"],
-        batch_size=batch_size,
-    )
-
-
-def _described(
-    judgement: Judgement,
-    detector: Detector,
-    loaded: LoadedModel | None,
-    opened: EvaluatedSet,
-    cache: PredictionCache | None,
-) -> dict[str, Any]:
-    """Returns what the numbers depend on."""
-    described: dict[str, Any] = {}
-    if loaded is not None:
-        described = {"model": loaded.config.name, "weights": str(loaded.weights)}
-    described |= describe_set(opened.dataset, judgement.truth, judgement.official_truth)
-    if opened.landmarks is not None:
-        described["landmarks"] = str(opened.landmarks)
-    described |= detector.describe() | describe_times(judgement.search, detector)
     if cache is not None:
-        described["from_cache"] = judgement.search.from_cache
-    return described
+        kept = PredictionCache(Path(cache), prediction_key(detector), image_files(dataset))
+    watch = partial(tracked, doing="evaluating")
+    results = judge(detector, dataset, evaluators, batch_size, watch, kept)
+    predictions = results.predictions
+    results = replace(results, metrics=results.metrics | predictions.time_metrics())
+    described = {
+        **detector.describe(),
+        **describe_set(dataset, results.truth, results.official_truth),
+        **({} if opened.landmarks is None else {"landmarks": str(opened.landmarks)}),
+        **predictions.describe_times(detector.device_name),
+        **({} if kept is None else {"from_cache": predictions.from_cache}),
+    }
+    if report.out is not None:
+        write_report(Path(report.out), dataset, results, described)
+    return {**results.metrics, **described}
 
 
 def _evaluators(config: Config | None, slices: bool) -> list[Evaluator]:
@@ -170,11 +139,3 @@ def _evaluators(config: Config | None, slices: bool) -> list[Evaluator]:
         present = {type(evaluator) for evaluator in evaluators}
         evaluators += [one for one in slice_evaluators() if type(one) not in present]
     return evaluators
-
-
-def _watched(batches: Iterable[list[int]]) -> Iterable[list[int]]:
-    """Shows on a terminal how far it is."""
-    console = terminal()
-    return rich.progress.track(
-        batches, "evaluating", console=console, transient=True, disable=not console.is_terminal
-    )

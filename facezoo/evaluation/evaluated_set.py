@@ -1,7 +1,8 @@
-"""The photographs of an evaluation: opened, described beside its numbers, found as files."""
+"""What is evaluated: the photographs and their files, the truth, what is said of them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-import facezoo
 from facezoo.config.config import Config
 from facezoo.data.build_data import build_dataset
 from facezoo.data.datasets.annotated_images import AnnotatedImages
@@ -18,9 +18,14 @@ from facezoo.data.datasets.concat import Concat
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.subset import Subset
 from facezoo.data.datasets.wider_face import WiderFace
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, DataError
+from facezoo.metrics.evaluator import Evaluator
+from facezoo.metrics.evaluators import WiderFaceAP
 from facezoo.metrics.matching import is_counted
+from facezoo.metrics.official_truth import find_official_truth
 from facezoo.structures import Truth
+
+logger = logging.getLogger(__name__)
 
 READING = {"__getitem__", "sample", "image_id"}
 """Methods of a data set on which it depends which picture a photograph is."""
@@ -58,11 +63,11 @@ def open_set(
     Raises:
         FacezooError: there is nothing to open, or it is malformed; a name is unknown.
     """
-    opened = _open(data, config)
+    opened = _open_whole(data, config)
     return opened if names is None else replace(opened, dataset=Subset(opened.dataset, list(names)))
 
 
-def _open(data: str | Path | FaceDataset | None, config: Config | None) -> EvaluatedSet:
+def _open_whole(data: str | Path | FaceDataset | None, config: Config | None) -> EvaluatedSet:
     if isinstance(data, FaceDataset):
         return EvaluatedSet(data)
     if data is None:
@@ -76,6 +81,45 @@ def _open(data: str | Path | FaceDataset | None, config: Config | None) -> Evalu
     if (place / LANDMARKS).is_file():
         return EvaluatedSet(WiderFace(place, "val", LANDMARKS), place, place / LANDMARKS)
     return EvaluatedSet(WiderFace(place, "val"), place)
+
+
+def with_official_truth(
+    evaluators: Sequence[Evaluator],
+    truth: str | Path | None,
+    root: Path | None,
+    dataset: FaceDataset,
+) -> list[Evaluator]:
+    """Returns the evaluators, with the official truth for those that have none of their own.
+
+    Truth that was found and not asked for is left out where it does not know the images.
+
+    Args:
+        evaluators: as they are built from a config.
+        truth: folder of the official ``.mat`` files; by default that in or beside the data root.
+        root: the data root, or None where there is none.
+        dataset: what will be evaluated.
+
+    Raises:
+        DataError: ``truth`` is no folder, or the official files in it are damaged.
+    """
+    if truth is not None and not Path(truth).is_dir():
+        raise DataError(f"There is no folder {truth} of the official .mat files.")
+    found = Path(truth) if truth is not None else root and find_official_truth(root, root.parent)
+    waiting = [one for one in evaluators if isinstance(one, WiderFaceAP) and one.truth is None]
+    if not found or not waiting:
+        return list(evaluators)
+    official = WiderFaceAP(found)
+    if truth is None:
+        ids = [dataset.image_id(i) for i in range(len(dataset))]
+        unknown = [one for one in ids if one not in official.official.boxes]
+        if unknown:
+            logger.info(
+                "%s does not know %d of the %d images, such as %s: easy, medium and hard are "
+                "approximated by size.",
+                *(found, len(unknown), len(ids), unknown[0]),
+            )
+            return list(evaluators)
+    return [official if one in waiting else one for one in evaluators]
 
 
 def describe_set(
@@ -134,7 +178,7 @@ def image_files(dataset: FaceDataset) -> dict[str, Path]:
 def _check_reading(dataset: FaceDataset) -> None:
     for kind in type(dataset).__mro__:
         own = sorted(READING & vars(kind).keys())
-        if own and kind.__module__.partition(".")[0] != facezoo.__name__:
+        if own and kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
             raise ConfigError(
                 f"{kind.__module__}.{kind.__name__} has a {own[0]} of its own, so that a cache "
                 "cannot tell by its files which photographs it gives; leave the cache out."

@@ -1,25 +1,52 @@
-"""Writes what an evaluation found into a folder."""
+"""Writes what an evaluation found into a folder; ``report.html`` needs no other file."""
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
 
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.images import write_image
 from facezoo.evaluation.evaluated_set import describe_set
-from facezoo.evaluation.report_page import write_page
-from facezoo.evaluation.validation import Judgement, mistake_pages, predictions_page
-from facezoo.metrics.pr_curves import pr_curves
+from facezoo.evaluation.judge import EvaluationResults
+from facezoo.evaluation.pictures import (
+    BEST_THRESHOLD,
+    MATCH_IOU,
+    SHOWN_SCORE,
+    Mistake,
+    find_mistakes,
+    mistake_tile,
+    mistakes_page,
+    predictions_page,
+    shown_threshold,
+)
+from facezoo.metrics.evaluator import write_pr_curves
+from facezoo.metrics.overlaps import pairwise_iou
 from facezoo.metrics.predictions import write_coco_predictions, write_widerface_predictions
 
-JPEG_QUALITY = 90
+MOST_CROPS = 60
+PAGE_QUALITY, CROP_QUALITY = 90, 80
+PHOTOGRAPHS_KEPT = 16
+SLICED = ("slices", "recall_by_size")
+"""The evaluators whose numbers belong to slices: a recall and a count of faces each."""
+FACES = "_faces"
+COUNTS = (FACES, "_predictions")
+"""How the names of counts end; a count of 1 is not a share of 1.0000."""
 
 
 def write_report(
-    out: Path, dataset: FaceDataset, judgement: Judgement, described: Mapping[str, Any]
+    out: Path, dataset: FaceDataset, results: EvaluationResults, described: Mapping[str, Any]
 ) -> None:
     """Writes numbers, predictions, curves and pictures.
 
@@ -34,26 +61,185 @@ def write_report(
     Args:
         out: a folder, made where it is missing.
         dataset: the photographs.
-        judgement: what ``judge`` gave for them.
+        results: what ``judge`` gave for them.
         described: what else the numbers depend on than the photographs and their faces, or these
-            too; kept beside them.
+            too; kept beside them. A ``note`` stands at the top of the page.
     """
-    described = {
-        **describe_set(dataset, judgement.truth, judgement.official_truth),
-        **described,
-    }
+    described = {**describe_set(dataset, results.truth, results.official_truth), **described}
+    faces = results.predictions.faces
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(
-        json.dumps({**judgement.metrics, **described}, indent=2) + "\n", encoding="utf-8"
+        json.dumps({**results.metrics, **described}, indent=2) + "\n", encoding="utf-8"
     )
-    write_coco_predictions(out / "predictions.json", judgement.predictions)
-    pr_curves(judgement.curves, out / "pr_curves.png", out / "pr_curves.csv")
-    pages = {
-        "predictions": predictions_page(dataset, judgement),
-        **mistake_pages(dataset, judgement),
+    write_coco_predictions(out / "predictions.json", faces)
+    write_pr_curves(results.curves, out / "pr_curves.png", out / "pr_curves.csv")
+    misses, alarms = find_mistakes(faces, results.truth, shown_threshold(results))
+    for name, picture in (
+        ("predictions", predictions_page(dataset, results)),
+        ("worst_misses", mistakes_page(misses, dataset)),
+        ("worst_false_alarms", mistakes_page(alarms, dataset)),
+    ):
+        write_image(out / f"{name}.jpg", picture, PAGE_QUALITY)
+    galleries = {
+        "misses": (len(misses), list(_crops(misses, dataset, results))),
+        "false alarms": (len(alarms), list(_crops(alarms, dataset, results))),
     }
-    for name, picture in pages.items():
-        write_image(out / f"{name}.jpg", picture, JPEG_QUALITY)
-    write_page(out / "report.html", dataset, judgement, described, out / "pr_curves.png")
+    curves = (out / "pr_curves.png").read_bytes() if results.curves else None
+    html = render_page(results.metrics, described, curves, galleries)
+    # A file name may hold bytes that are no text; Python reads them as lone surrogates.
+    (out / "report.html").write_text(html, encoding="utf-8", errors="backslashreplace")
     # Last, as it refuses some names; predictions.json takes them all.
-    write_widerface_predictions(out / "predictions", judgement.predictions)
+    write_widerface_predictions(out / "predictions", faces)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of the page.
+
+    Attributes:
+        name: as in ``metrics.json``.
+        label: what of the name the page shows.
+        value: the number.
+    """
+
+    name: str
+    label: str
+    value: float
+
+    @property
+    def text(self) -> str:
+        """The number as it is read: counts whole, shares to four decimals."""
+        is_count = self.name.endswith(COUNTS) or (self.value.is_integer() and abs(self.value) > 1)
+        return f"{self.value:,.0f}" if is_count else f"{self.value:.4f}"
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """The numbers of one slice; a slice without faces has none but their count."""
+
+    name: str
+    faces: Metric
+    recall: Metric | None
+    ap: Metric | None
+
+    def key(self) -> tuple[str, float, float | None]:
+        """Returns what the row says, but for the average precision."""
+        return self.name, self.faces.value, None if self.recall is None else self.recall.value
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A mistake as the page shows it.
+
+    Attributes:
+        image_id: the photograph.
+        height: pixels, of the missed face or of the false alarm.
+        iou: with the detection that overlaps the missed face most, whatever its score, or with the
+            annotated face that the false alarm overlaps most.
+        score: of the false alarm or of that detection; None where nothing overlaps the face.
+        picture: data URI of a JPEG.
+    """
+
+    image_id: str
+    height: float
+    iou: float
+    score: float | None
+    picture: str
+
+
+def render_page(
+    metrics: Mapping[str, float],
+    described: Mapping[str, Any],
+    curves_png: bytes | None,
+    galleries: Mapping[str, tuple[int, Sequence[Crop]]],
+) -> str:
+    """Returns the HTML of the page.
+
+    Args:
+        metrics: by name.
+        described: what they depend on.
+        curves_png: picture of precision over recall, or None.
+        galleries: by kind of mistake how many there are, and the worst of them.
+    """
+    slices, rest = split_metrics(metrics)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("facezoo.evaluation").joinpath("report_page.html").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        model=described.get("model", "A face detector"),
+        note=described.get("note"),
+        run={name: value for name, value in described.items() if name not in ("model", "note")},
+        groups=rest,
+        slices=slices,
+        curves=None if curves_png is None else _data_uri("png", curves_png),
+        threshold=metrics.get(BEST_THRESHOLD, SHOWN_SCORE),
+        is_best=BEST_THRESHOLD in metrics,
+        match_iou=MATCH_IOU,
+        galleries=galleries,
+    )
+
+
+def split_metrics(
+    metrics: Mapping[str, float],
+) -> tuple[dict[str, list[SliceRow]], dict[str, list[Metric]]]:
+    """Returns the slices by what divides the faces, and all other numbers by evaluator.
+
+    A bucket of ``recall_by_size`` that is also a slice of height, with the same faces and the same
+    recall, stands among the slices only.
+    """
+
+    def metric(name: str, label: str) -> Metric | None:
+        return Metric(name, label, float(metrics[name])) if name in metrics else None
+
+    slices: dict[str, list[SliceRow]] = {}
+    taken: set[str] = set()
+    for name, count in metrics.items():
+        if name.endswith(FACES) and name.split("/")[0] in SLICED:
+            stem = name.removesuffix(FACES)
+            division, label = stem.rsplit("/", 1)
+            recall = metric(stem, "recall") or metric(f"{stem}/recall", "recall")
+            faces = Metric(name, "faces", float(count))
+            row = SliceRow(label, faces, recall, metric(f"{stem}/ap", "AP"))
+            slices.setdefault(division.removeprefix("slices/"), []).append(row)
+            taken |= {one.name for one in (row.faces, row.recall, row.ap) if one is not None}
+    heights = {row.key() for row in slices.get("height", [])}
+    buckets = [row for row in slices.pop("recall_by_size", []) if row.key() not in heights]
+    if buckets:
+        slices["recall_by_size"] = buckets
+    rest: dict[str, list[Metric]] = {}
+    for name, value in metrics.items():
+        if name not in taken:
+            evaluator, _, label = name.partition("/")
+            rest.setdefault(evaluator, []).append(Metric(name, label or name, float(value)))
+    return slices, rest
+
+
+def _crops(
+    mistakes: Sequence[Mistake], dataset: FaceDataset, results: EvaluationResults
+) -> Iterator[Crop]:
+    """Gives the first ``MOST_CROPS`` mistakes as the page shows them."""
+    places = {dataset.image_id(i): i for i in range(len(dataset))}
+
+    # The mistakes of a crowd often follow one another, and decoding takes longest.
+    @lru_cache(PHOTOGRAPHS_KEPT)
+    def read(image_id: str) -> NDArray[np.uint8]:
+        return dataset[places[image_id]].image
+
+    for mistake in mistakes[:MOST_CROPS]:
+        image_id = mistake.image_id
+        found = results.predictions.faces[image_id]
+        others = found.boxes if mistake.is_miss else results.truth[image_id].boxes
+        ious = np.append(pairwise_iou(mistake.box[None], others)[0], 0.0)
+        nearest = int(ious.argmax())
+        score: float | None = mistake.severity
+        if mistake.is_miss:
+            score = float(found.scores[nearest]) if ious[nearest] > 0 else None
+        tile = cv2.cvtColor(mistake_tile(mistake, read(image_id)), cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(".jpg", tile, [cv2.IMWRITE_JPEG_QUALITY, CROP_QUALITY])
+        picture = _data_uri("jpeg", data.tobytes())
+        yield Crop(image_id, mistake.height, float(ious[nearest]), score, picture)
+
+
+def _data_uri(picture_format: str, data: bytes) -> str:
+    return f"data:image/{picture_format};base64,{base64.b64encode(data).decode('ascii')}"

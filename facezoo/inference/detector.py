@@ -23,9 +23,7 @@ from torch import nn
 from facezoo.config.config import Config
 from facezoo.data.images import read_image
 from facezoo.errors import ConfigError, DataError
-from facezoo.inference.batch_limit import BATCH_SIZE, MAX_PIXELS
-from facezoo.inference.device import choose_device
-from facezoo.inference.loading import load_model
+from facezoo.inference.loading import choose_device, load_model
 from facezoo.inference.protocols import Protocol, configured_protocol, parse_protocol
 from facezoo.inference.voting import unmirrored, vote
 from facezoo.models.face_detector import FaceDetector
@@ -35,6 +33,12 @@ from facezoo.zoo.catalogue import DEFAULT_MODEL
 SCORE_THRESH = 0.02
 NMS_THRESH = 0.4
 """The thresholds of RetinaFace's evaluation on WIDER FACE, where a config has none."""
+
+BATCH_SIZE = 8
+"""Photographs that go through a network at once."""
+
+MAX_PIXELS = BATCH_SIZE * 1280 * 1280
+"""Padded pixels of a batch: one of the photographs of WIDER FACE, 1024 wide, stays whole."""
 
 
 class Detector:
@@ -47,7 +51,7 @@ class Detector:
         overrides: see ``load_model``.
         allow_imports: see ``load_model``.
         protocol: the scale; see ``facezoo.inference.protocols``. Names that the config gives under
-            ``evaluation.protocols`` count too.
+            ``evaluation.protocols`` count too. None is the config's own, without one ``original``.
         score_thresh: lowest score of a face, by default the config's.
         nms_thresh: IoU above which the worse of two faces is dropped, by default the config's.
         device: ``auto`` (CUDA, else MPS, else the CPU) or a device of torch. By default a model
@@ -70,7 +74,7 @@ class Detector:
         weights: str | Path | None = None,
         overrides: Sequence[str] = (),
         allow_imports: bool = False,
-        protocol: str | Mapping[str, Any] | Protocol = "original",
+        protocol: str | Mapping[str, Any] | Protocol | None = "original",
         score_thresh: float | None = None,
         nms_thresh: float | None = None,
         device: str | None = None,
@@ -81,14 +85,14 @@ class Detector:
             if value < 1:
                 raise ConfigError(f"{bound} is {value}; give at least 1.")
         self.batch_size, self.max_pixels = batch_size, max_pixels
-        self.name: str | None = None
+        self.config: Config | None = None
         self.weights: Path | None = None
         configured: Mapping[str, Any] = {}
         if isinstance(model, nn.Module):
             if weights is not None or overrides:
                 raise ConfigError("Weights and overrides go with a model that is not built yet.")
             self.model = model
-            self.protocol = parse_protocol(protocol)
+            self.protocol = parse_protocol(protocol or "original")
             if device is not None:
                 self.model.to(choose_device(device))
         else:
@@ -96,7 +100,7 @@ class Detector:
             loaded = load_model(model, weights, overrides, allow_imports=allow_imports)
             self.protocol = configured_protocol(loaded.config, protocol)
             configured = loaded.config["evaluation"]
-            self.name, self.weights = loaded.config.name, loaded.weights
+            self.config, self.weights = loaded.config, loaded.weights
             self.model = loaded.model.to(place).to(memory_format=torch.channels_last)
         self.score_thresh = _threshold("score_thresh", score_thresh, configured, SCORE_THRESH)
         self.nms_thresh = _threshold("nms_thresh", nms_thresh, configured, NMS_THRESH)
@@ -136,34 +140,23 @@ class Detector:
 
     def describe(self) -> dict[str, Any]:
         """Returns what fixes the result, as it is to stand beside a number."""
-        described: dict[str, Any] = {
-            "protocol": self.protocol.name(),
-            **self._describe_definition(),
-            "resize": "none" if self.protocol.rule == "original" else "bilinear",
-            **self._describe_joining(),
-            "padding": self._describe_padding(),
-            "score_thresh": self.score_thresh,
-            "nms_thresh": self.nms_thresh,
-        }
-        if self.name is not None:
-            described = {"model": self.name, "weights": str(self.weights), **described}
-        return described
-
-    def _describe_definition(self) -> dict[str, str]:
-        named = self.protocol.own_name
-        return {"protocol_definition": self.protocol.definition()} if named else {}
-
-    def _describe_padding(self) -> str:
-        padding, stride = self.model.pixels.padding, self.model.stride
+        protocol, stride = self.protocol, self.model.stride
+        described: dict[str, Any] = {}
+        if self.config is not None:
+            described |= {"model": self.config.name, "weights": str(self.weights)}
+        described["protocol"] = protocol.name()
+        if protocol.own_name:
+            described["protocol_definition"] = protocol.definition()
+        described["resize"] = "none" if protocol.rule == "original" else "bilinear"
+        if len(protocol.views()) > 1:
+            described["joined"] = f"box voting at IoU {self.nms_thresh}"
+        padding = self.model.pixels.padding
         where = "on both sides" if padding.centred else "right and below"
-        sides = f"a square of sides of a multiple of {stride} px"
-        to = sides if padding.square else f"a multiple of {stride} px"
-        return f"RGB {self.model.pixels.padding_rgb()} {where}, to {to}"
-
-    def _describe_joining(self) -> dict[str, str]:
-        if len(self.protocol.views()) == 1:
-            return {}
-        return {"joined": f"box voting at IoU {self.nms_thresh}"}
+        square = "a square of sides of " if padding.square else ""
+        described["padding"] = (
+            f"RGB {self.model.pixels.padding_rgb()} {where}, to {square}a multiple of {stride} px"
+        )
+        return described | {"score_thresh": self.score_thresh, "nms_thresh": self.nms_thresh}
 
     def _detect(self, images: Sequence[str | Path | NDArray[np.uint8]]) -> list[Faces]:
         photographs = [as_rgb(image) for image in images]

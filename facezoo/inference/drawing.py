@@ -1,6 +1,8 @@
-"""Draws faces into a picture."""
+"""Draws faces into a picture, and lays pictures out on a page."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ BOX_COLOUR = (64, 224, 128)
 TEXT_COLOUR = (16, 32, 24)
 LANDMARK_COLOURS = ((255, 84, 84), (84, 160, 255), (255, 212, 64), (255, 120, 220), (120, 240, 255))
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+BLANK = 192
 SMALLEST_LABELLED = 28  # width in pixels of a face below which its score would hide it
 
 
@@ -78,3 +81,34 @@ def _draw_score(
     cv2.rectangle(image, (left, top), corner, BOX_COLOUR, cv2.FILLED)
     origin = (left + margin, top + height + margin)
     cv2.putText(image, text, origin, FONT, scale, TEXT_COLOUR, stroke, cv2.LINE_AA)
+
+
+def contact_sheet(tiles: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """Returns tiles of one size side by side in rows, white where there is none.
+
+    Args:
+        tiles: H x W x 3; without any the page is blank.
+        columns: the most in a row.
+    """
+    if not tiles:
+        return np.full((BLANK, BLANK, 3), 255, dtype=np.uint8)
+    height, width = tiles[0].shape[:2]
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    sheet = np.full((rows * height, columns * width, 3), 255, dtype=np.uint8)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * height, i % columns * width
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def fit_square(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Returns the image scaled into a square of ``side`` pixels, centred on white."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    tile = np.full((side, side, 3), 255, dtype=np.uint8)
+    top, left = (side - size[1]) // 2, (side - size[0]) // 2
+    tile[top : top + size[1], left : left + size[0]] = scaled
+    return tile

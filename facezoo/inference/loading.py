@@ -1,4 +1,7 @@
-"""From what a user calls a model (a name, a config, a run) to the model with its weights."""
+"""From what a user calls a model (a name, a config, a run) to the model with its weights.
+
+And from the name of a device to the device.
+"""
 
 from __future__ import annotations
 
@@ -162,3 +165,24 @@ def _compare_pixels(
         file,
         ", ".join(differ),
     )
+
+
+def choose_device(name: str) -> torch.device:
+    """Returns the device of that name; ``auto`` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        ConfigError: torch does not know the device, or the machine does not have it.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"The device {name!r} is not on this machine or not in this build of torch "
+            f"({str(error).splitlines()[0]}); cpu always works."
+        ) from error
+    return device

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,3 +82,45 @@ class Evaluator(ABC):
                 in pixels of the photograph that the truth is in.
             truth: annotated faces by image id.
         """
+
+
+def write_pr_curves(curves: Mapping[str, Curve], png: Path, table: Path) -> None:
+    """Draws all curves into one picture and writes their points into one table.
+
+    Args:
+        curves: by name; with none, the picture has empty axes and the table only its heading.
+        png: of the picture; the average precision of each curve stands in its legend.
+        table: a csv with the columns ``curve``, ``recall`` and ``precision``.
+    """
+    figure = new_figure(6.4, 5.6)
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        label = f"{name}: AP {curve.average_precision():.4f}"
+        axes.plot(curve.recall, curve.precision, label=label)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    if curves:
+        axes.legend(loc="lower left")
+    png.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(png, dpi=100, format="png")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["curve", "recall", "precision"])
+        for name, curve in curves.items():
+            points = zip(curve.recall.tolist(), curve.precision.tolist(), strict=True)
+            rows.writerows([name, f"{r:.6g}", f"{p:.6g}"] for r, p in points)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Returns a Matplotlib figure of a size in inches.
+
+    Not through pyplot, which keeps every figure and may want a display; and imported only here, as
+    Matplotlib takes longer to import than most evaluations to compute.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

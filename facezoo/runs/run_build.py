@@ -19,10 +19,10 @@ from facezoo.data.loading.loader import train_stream
 from facezoo.data.loading.reading import Reading, open_reading
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
-from facezoo.evaluation.truth import with_truth
-from facezoo.evaluation.validation import Validation
+from facezoo.evaluation.evaluated_set import with_official_truth
+from facezoo.evaluation.judge import Validation
 from facezoo.factory import build_evaluators, build_model, build_optimizer, without_pretrained
-from facezoo.inference.device import choose_device
+from facezoo.inference.loading import choose_device
 from facezoo.inference.protocols import configured_protocol
 from facezoo.registry import HOOKS, SCHEDULES
 from facezoo.runs.run_start import Start
@@ -164,7 +164,7 @@ def _validation(config: Config, reading: Reading) -> Validation | None:
         transforms,
         config.data["data"]["batch_size"],
         config.data["data"]["workers"],
-        with_truth(build_evaluators(config), None, Path(root) if root else None, dataset),
+        with_official_truth(build_evaluators(config), None, Path(root) if root else None, dataset),
         protocol,
         section["score_thresh"],
         section["nms_thresh"],

@@ -26,7 +26,7 @@ from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.prefetch import prefetched
 from facezoo.distributed import RunInterrupted
 from facezoo.errors import FacezooError
-from facezoo.evaluation.validation import Validation
+from facezoo.evaluation.judge import Validation
 from facezoo.inference.detector import evaluation_mode
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Batch, LossTerm

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from facezoo.cli import main
-from facezoo.cli.detect import find_photographs
 from facezoo.data.images import read_image
 from facezoo.errors import DataError
+from facezoo.inference.photographs import find_photographs
 from facezoo.structures import Faces
 
 FACE = Faces(
@@ -55,7 +55,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_finds_photographs_in_order_and_passes_over_its_own_output(folder: Path) -> None:
-    found = find_photographs(["a.png", "in", "in/a.png"], Path("in/deep"))
+    found, skipped = find_photographs(["a.png", "in", "in/a.png"], Path("in/deep"))
+    assert skipped == 1
     assert list(found.items()) == [
         (Path("a.png"), Path("a.png")),
         (Path("in/a.png"), Path("a_2.png")),

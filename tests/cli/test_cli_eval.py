@@ -48,7 +48,7 @@ def test_everything_reaches_the_engine(
     ((model, options),) = calls
     assert model == "tiny_test"
     assert options == {
-        "weights": "w",
+        "weights": Path("w"),
         "data": Path("d"),
         "protocol": "vga",
         "overrides": ["a.b=1", "c=2"],

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from facezoo.evaluation.mistakes import COLUMNS, TILE, find_mistakes, fit, mistakes_page, page
+from facezoo.evaluation.pictures import COLUMNS, TILE, find_mistakes, mistake_tile
+from facezoo.inference.drawing import contact_sheet, fit_square
 from facezoo.structures import Faces, Truth
 
 
@@ -45,12 +46,12 @@ def test_a_detection_takes_a_face_of_its_own_before_an_ignored_one() -> None:
     assert misses == alarms == []
 
 
-def test_page_of_mistakes_shows_the_worst_first() -> None:
+def test_a_mistake_is_shown_with_what_is_around_it() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     image[40:60, 40:60] = (0, 0, 255)
     predictions = {"a": faces([], [])}
     misses, _ = find_mistakes(predictions, {"a": truth([[40, 40, 60, 60]], [False])}, 0.5)
-    sheet = mistakes_page(misses, lambda _: image, "px")
+    sheet = mistake_tile(misses[0], image)
     assert sheet.shape == (TILE, TILE, 3)
     assert sheet[TILE // 2, TILE // 2].tolist() == [0, 0, 255]
     side = TILE / 2.5  # the box and what is around it
@@ -59,16 +60,16 @@ def test_page_of_mistakes_shows_the_worst_first() -> None:
 
 def test_page_fills_rows() -> None:
     tiles = [np.full((4, 6, 3), value, np.uint8) for value in range(COLUMNS + 1)]
-    sheet = page(tiles, COLUMNS)
+    sheet = contact_sheet(tiles, COLUMNS)
     assert sheet.shape == (8, 6 * COLUMNS, 3)
     assert sheet[0, ::6, 0].tolist() == list(range(COLUMNS))
     assert sheet[4, ::6, 0].tolist() == [COLUMNS] + [255] * (COLUMNS - 1)
-    assert page([], COLUMNS).shape == (TILE, TILE, 3)
+    assert contact_sheet([], COLUMNS).shape == (TILE, TILE, 3)
 
 
 @pytest.mark.parametrize("size", [(100, 50), (50, 100), (7, 3), (1000, 1)])
 def test_fit_keeps_the_whole_image(size: tuple[int, int]) -> None:
-    tile = fit(np.zeros((*size, 3), np.uint8), 64)
+    tile = fit_square(np.zeros((*size, 3), np.uint8), 64)
     dark = np.argwhere(tile[..., 0] < 128)
     assert tile.shape == (64, 64, 3)
     assert (np.ptp(dark, axis=0) + 1).max() == 64

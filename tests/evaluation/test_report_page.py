@@ -11,10 +11,9 @@ import pytest
 
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
-from facezoo.evaluation.evaluated_set import describe_set
-from facezoo.evaluation.report import write_report
-from facezoo.evaluation.report_page import MOST_CROPS, split_metrics, write_page
-from facezoo.evaluation.validation import Judgement
+from facezoo.evaluation.find_faces import Predictions
+from facezoo.evaluation.judge import EvaluationResults
+from facezoo.evaluation.report import MOST_CROPS, split_metrics, write_report
 from facezoo.metrics.evaluator import Curve
 from facezoo.metrics.evaluators import CocoAP, LandmarkError, OperatingPoint, RecallBySize, Slices
 from facezoo.structures import Faces, Sample, Truth
@@ -87,7 +86,7 @@ class Page(HTMLParser):
         return [one for one in self.figures if one["kind"] == kind and "hidden" not in one]
 
 
-def poor_judgement(dataset: FaceDataset) -> Judgement:
+def poor_results(dataset: FaceDataset) -> EvaluationResults:
     """Of three faces one is found, one is found too faintly and too far off, one is not."""
     rng = np.random.default_rng(0)
     predictions, truth = {}, {}
@@ -109,7 +108,7 @@ def poor_judgement(dataset: FaceDataset) -> Judgement:
         metrics |= evaluator(predictions, truth).metrics
     metrics["operating_point/best_threshold"] = THRESHOLD
     curve = Curve(np.array([1.0, 0.5]), np.array([0.2, 0.9]))
-    return Judgement(predictions, truth, metrics, {"widerface/hard": curve})
+    return EvaluationResults(Predictions(predictions), truth, metrics, {"widerface/hard": curve})
 
 
 @pytest.fixture(scope="module")
@@ -120,25 +119,22 @@ def dataset() -> Renamed:
 
 
 @pytest.fixture(scope="module")
-def judgement(dataset: Renamed) -> Judgement:
-    return poor_judgement(dataset)
+def results(dataset: Renamed) -> EvaluationResults:
+    return poor_results(dataset)
 
 
 @pytest.fixture(scope="module")
 def report(
-    dataset: Renamed, judgement: Judgement, tmp_path_factory: pytest.TempPathFactory
+    dataset: Renamed, results: EvaluationResults, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("report")
     described = {
-        **describe_set(dataset, judgement.truth, None),
         "model": "retinaface <b>&</b>",
         "weights": "w.safetensors",
         "note": "drawn & <i>not</i> real",
         "protocol": "original",
     }
-    curves = folder / "curves.png"
-    cv2.imwrite(str(curves), np.zeros((8, 9, 3), np.uint8))
-    write_page(folder / "report.html", dataset, judgement, described, curves)
+    write_report(folder, dataset, results, described)
     return folder / "report.html"
 
 
@@ -154,13 +150,15 @@ def decode(uri: str) -> np.ndarray:
     return image
 
 
-def test_every_metric_is_on_the_page_once_with_its_value(page: Page, judgement: Judgement) -> None:
+def test_every_metric_is_on_the_page_once_with_its_value(
+    page: Page, results: EvaluationResults
+) -> None:
     once = {  # these are slices of height too
         name: float(value)
-        for name, value in judgement.metrics.items()
+        for name, value in results.metrics.items()
         if not name.startswith("recall_by_size/")
     }
-    assert len(once) < len(judgement.metrics) and page.metrics == once
+    assert len(once) < len(results.metrics) and page.metrics == once
     for name, text in page.texts.items():
         assert float(text.replace(",", "")) == pytest.approx(page.metrics[name], abs=5.1e-5)
 
@@ -182,16 +180,19 @@ def test_the_page_needs_no_other_file(page: Page, report: Path) -> None:
     assert report.stat().st_size < 3e6
 
 
-def test_every_picture_decodes_and_shows_its_box(page: Page) -> None:
+def test_every_picture_decodes_and_shows_its_box(page: Page, report: Path) -> None:
     assert len(page.pictures) == len(page.figures) + 1
-    assert decode(page.pictures[0]).shape == (8, 9, 3)  # the curves
+    curves = cv2.imread(str(report.with_name("pr_curves.png")))
+    assert (decode(page.pictures[0]) == curves).all()
     for uri in page.pictures[1:]:
         crop = decode(uri).astype(int)
         assert crop.shape[0] == crop.shape[1] >= 160
         assert (crop[..., 2] - crop[..., :2].max(axis=-1) > 60).any(), "no red box"
 
 
-def test_crops_are_the_worst_mistakes_with_their_numbers(page: Page, judgement: Judgement) -> None:
+def test_crops_are_the_worst_mistakes_with_their_numbers(
+    page: Page, results: EvaluationResults
+) -> None:
     misses, alarms = page.shown("misses"), page.shown("false alarms")
     assert 0 < len(misses) <= MOST_CROPS and len(alarms) == MOST_CROPS
     heights = [float(one["data-height"] or "") for one in misses]
@@ -200,10 +201,10 @@ def test_crops_are_the_worst_mistakes_with_their_numbers(page: Page, judgement: 
     assert scores == sorted(scores, reverse=True) and min(scores) >= THRESHOLD
     assert {one["data-score"] for one in misses} > {""}  # nothing overlaps some
     for one in misses:
-        found = judgement.predictions[one["data-image"] or ""]
+        found = results.predictions.faces[one["data-image"] or ""]
         (truth,) = [
             box
-            for box in judgement.truth[one["data-image"] or ""].boxes
+            for box in results.truth[one["data-image"] or ""].boxes
             if box[3] - box[1] == float(one["data-height"] or "")
         ][:1]
         ious = [plain_iou(truth, box) for box in found.boxes]
@@ -263,9 +264,9 @@ def test_a_bucket_of_size_that_says_something_else_stays() -> None:
     assert [row.name for row in slices["recall_by_size"]] == ["8-16"] and not rest
 
 
-def test_the_page_says_what_was_evaluated(report: Path, judgement: Judgement) -> None:
+def test_the_page_says_what_was_evaluated(report: Path, results: EvaluationResults) -> None:
     html = report.read_text(encoding="utf-8")
-    counted = sum(int((~one.ignore).sum()) for one in judgement.truth.values())
+    counted = sum(int((~one.ignore).sum()) for one in results.truth.values())
     for name, value in (
         ("data", "Renamed"),
         ("images", "40"),
@@ -280,8 +281,8 @@ def test_nothing_found_and_nothing_to_find(tmp_path: Path) -> None:
     dataset = Renamed(["a.jpg"])
     nobody = Truth(np.zeros((0, 4)), np.zeros(0, bool))
     nothing = Faces(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-    judgement = Judgement({"a.jpg": nothing}, {"a.jpg": nobody}, {}, {})
-    write_report(tmp_path, dataset, judgement, {"protocol": "original"})
+    results = EvaluationResults(Predictions({"a.jpg": nothing}), {"a.jpg": nobody}, {}, {})
+    write_report(tmp_path, dataset, results, {"protocol": "original"})
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert not page.pictures and not page.metrics and not page.figures
 
@@ -291,9 +292,8 @@ def test_a_name_that_is_no_text_is_written(tmp_path: Path) -> None:
     dataset = Renamed([name])
     alarm = Faces(np.float32([[5, 5, 60, 60]]), np.float32([0.9]))
     nobody = Truth(np.zeros((0, 4)), np.zeros(0, bool))
-    judgement = Judgement({name: alarm}, {name: nobody}, {}, {})
-    described = describe_set(dataset, judgement.truth, None)
-    write_page(tmp_path / "report.html", dataset, judgement, described, tmp_path / "unused.png")
+    results = EvaluationResults(Predictions({name: alarm}), {name: nobody}, {}, {})
+    write_report(tmp_path, dataset, results, {})
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert [one["data-image"] for one in page.figures] == [r"broken\udcff.jpg"]
 

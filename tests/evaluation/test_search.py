@@ -11,21 +11,13 @@ import pytest
 import torch
 
 from facezoo.data.datasets.face_dataset import FaceDataset
-from facezoo.evaluation import find_faces as search_module
-from facezoo.evaluation.find_faces import (
-    NO_SEARCH,
-    Search,
-    describe_times,
-    find_faces,
-    join,
-    read_ahead,
-    time_metrics,
-)
-from facezoo.evaluation.report import write_report
-from facezoo.evaluation.report_page import MOST_CROPS
-from facezoo.evaluation.validation import judge
+from facezoo.evaluation.find_faces import Predictions, find_faces, join_predictions
+from facezoo.evaluation.judge import judge
+from facezoo.evaluation.report import MOST_CROPS, write_report
 from facezoo.factory import build_model
+from facezoo.inference import photographs
 from facezoo.inference.detector import Detector
+from facezoo.inference.photographs import read_ahead
 from facezoo.metrics.evaluators import OperatingPoint, RecallBySize, WiderFaceAP
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Faces, Sample, Truth
@@ -98,15 +90,15 @@ def test_times_are_those_of_a_clock(detector: Detector, monkeypatch: pytest.Monk
         now[0] += 12
         return find(self, images)
 
-    monkeypatch.setattr(search_module, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(search_module, "read_ahead", lambda load, items: map(load, items))
+    monkeypatch.setattr(photographs, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(photographs, "read_ahead", lambda load, items: map(load, items))
     monkeypatch.setattr(Grey, "__getitem__", slow_read)
     monkeypatch.setattr(Detector, "__call__", slow_find)
     found = find_faces(detector, Grey(7), [[0, 1, 2, 3], [4, 5, 6]])
     assert found.seconds[:, 0].tolist() == [2.0] * 7
     assert found.seconds[:, 1].tolist() == [3.0] * 4 + [4.0] * 3
     assert found.seconds[:, 2].tolist() == [5.0] * 4 + [6.0] * 3
-    metrics = time_metrics(found)
+    metrics = found.time_metrics()
     assert metrics["time/read_ms"] == metrics["time/read_ms_mean"] == 2000
     assert metrics["time/detect_ms"] == 3000 and metrics["time/whole_ms"] == 5000
     assert metrics["time/whole_ms_mean"] == pytest.approx(1000 * now[0] / 7)
@@ -114,17 +106,17 @@ def test_times_are_those_of_a_clock(detector: Detector, monkeypatch: pytest.Monk
 
 def test_times_are_described_and_left_out_where_a_cache_helped(detector: Detector) -> None:
     found = find_faces(detector, Grey(3), [[0, 1, 2]])
-    described = describe_times(found, detector)
+    described = found.describe_times(detector.device_name)
     assert described["device"] == "cpu" and described["threads"] == torch.get_num_threads()
     assert described["image_sizes"] == "256 x 256 to 258 x 256 px, median 0.07 megapixels"
-    helped = Search(found.faces, found.seconds, found.sizes_hw, from_cache=1)
-    for one in (helped, NO_SEARCH):
-        assert time_metrics(one) == describe_times(one, detector) == {}
+    helped = Predictions(found.faces, found.seconds, found.sizes_hw, from_cache=1)
+    for one in (helped, Predictions({})):
+        assert one.time_metrics() == one.describe_times("cpu") == {}
 
 
-def test_searches_of_several_processes_are_one(detector: Detector) -> None:
+def test_predictions_of_several_processes_are_one(detector: Detector) -> None:
     parts = [find_faces(detector, Grey(5), one) for one in ([[0, 1], [4]], [[2, 3]])]
-    whole = join([*parts, NO_SEARCH])
+    whole = join_predictions([*parts, Predictions({})])
     assert list(whole.faces) == [f"{i}.jpg" for i in (0, 1, 4, 2, 3)]
     assert len(whole.seconds) == len(whole.sizes_hw) == 5 and whole.from_cache == 0
 
@@ -138,7 +130,7 @@ def test_reading_ahead_keeps_the_order_and_holds_a_few() -> None:
 
     results = read_ahead(load, range(40))
     assert next(results) == 0
-    assert len(started) <= search_module.AHEAD + 1
+    assert len(started) <= photographs.AHEAD + 1
     assert [*results] == [i * i for i in range(1, 40)]
 
 
@@ -151,10 +143,10 @@ def test_memory_grows_with_faces_and_not_with_photographs(
     def peak(count: int) -> int:
         dataset = Grey(count)
         tracemalloc.start()
-        judgement = judge(
+        results = judge(
             detector, dataset, [WiderFaceAP(), OperatingPoint(), RecallBySize()], batch_size=4
         )
-        write_report(tmp_path / str(count), dataset, judgement, {"protocol": "original"})
+        write_report(tmp_path / str(count), dataset, results, {"protocol": "original"})
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most

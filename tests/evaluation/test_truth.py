@@ -5,7 +5,7 @@ import pytest
 
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.errors import DataError
-from facezoo.evaluation.truth import with_truth
+from facezoo.evaluation.evaluated_set import with_official_truth
 from facezoo.metrics.evaluators import CocoAP, WiderFaceAP
 from facezoo.metrics.official_truth import SUBSETS, OfficialTruth
 
@@ -30,7 +30,7 @@ def test_found_truth_serves_images_that_it_knows(
     dataset = SyntheticFaces(seed=0, num_images=3)
     official(monkeypatch, [*(dataset.image_id(i) for i in range(3)), "0--Parade/other.jpg"])
     coco = CocoAP()
-    same, widerface = with_truth([coco, WiderFaceAP()], None, root, dataset)
+    same, widerface = with_official_truth([coco, WiderFaceAP()], None, root, dataset)
     assert same is coco and widerface.truth == root / "eval_tools" / "ground_truth"
 
 
@@ -40,7 +40,7 @@ def test_found_truth_is_left_out_for_other_images(
     caplog.set_level(logging.INFO, "facezoo")
     dataset = SyntheticFaces(seed=0, num_images=3)
     official(monkeypatch, [dataset.image_id(0)])
-    (widerface,) = with_truth([WiderFaceAP()], None, root, dataset)
+    (widerface,) = with_official_truth([WiderFaceAP()], None, root, dataset)
     assert widerface.truth is None
     assert f"does not know 2 of the 3 images, such as {dataset.image_id(1)}" in caplog.text
 
@@ -49,7 +49,7 @@ def test_truth_that_was_asked_for_is_kept(root: Path, monkeypatch: pytest.Monkey
     dataset = SyntheticFaces(seed=0, num_images=3)
     official(monkeypatch, [])
     folder = root / "eval_tools" / "ground_truth"
-    (widerface,) = with_truth([WiderFaceAP()], folder, None, dataset)
+    (widerface,) = with_official_truth([WiderFaceAP()], folder, None, dataset)
     assert widerface.truth == folder
     with pytest.raises(DataError, match="no folder"):
-        with_truth([WiderFaceAP()], root / "gone", None, dataset)
+        with_official_truth([WiderFaceAP()], root / "gone", None, dataset)

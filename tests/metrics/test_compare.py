@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from facezoo.errors import DataError
-from facezoo.metrics.compare import compare_predictions, predictions_folder
-from facezoo.metrics.comparison_files import flat, write_comparison
+from facezoo.metrics.compare import compare_predictions, predictions_folder, write_comparison
 from facezoo.metrics.evaluate_predictions import evaluate_predictions
 from facezoo.metrics.evaluators import (
     Calibration,
@@ -118,7 +117,7 @@ def test_files(sets: tuple, tmp_path: Path) -> None:
     row = rows["slices/all/ap"]
     assert float(row["difference"]) == pytest.approx(one.estimate, rel=1e-5)
     assert row["verdict"] == one.verdict and list(rows) == list(comparison.differences)
-    numbers = flat(comparison)
+    numbers = comparison.flat()
     assert numbers["slices/all/ap/low"] == one.low and numbers["images"] == len(sets[2])
     assert (tmp_path / "out/differences.png").read_bytes().startswith(b"\x89PNG")
     with (tmp_path / "out/images.csv").open(newline="") as file:

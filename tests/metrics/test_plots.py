@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facezoo.metrics.evaluator import Curve
-from facezoo.metrics.pr_curves import pr_curves
+from facezoo.metrics.evaluator import Curve, write_pr_curves
 
 EMPTY = Curve(np.zeros(0), np.zeros(0))
 
@@ -17,7 +16,7 @@ def test_files(count: int, tmp_path: Path) -> None:
     falling = Curve(np.array([1.0, 0.75, 0.6]), np.array([0.2, 0.4, 0.9]))
     curves = dict(list({"a": falling, "b": EMPTY, "c/d": falling}.items())[:count])
     png, table = tmp_path / "new" / "curves.png", tmp_path / "other" / "curves.csv"
-    pr_curves(curves, png, table)
+    write_pr_curves(curves, png, table)
     assert png.read_bytes().startswith(b"\x89PNG")
     with table.open(newline="") as file:
         rows = list(csv.reader(file))

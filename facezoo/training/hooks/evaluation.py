@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from facezoo import distributed
 from facezoo.data.loading.loader import val_batches
 from facezoo.errors import ConfigError
+from facezoo.evaluation.judge import judge, validation_loss
+from facezoo.evaluation.pictures import predictions_page
 from facezoo.evaluation.report import write_report
-from facezoo.evaluation.validation import judge, predictions_page, validation_loss
 from facezoo.inference.detector import Detector
 from facezoo.registry import HOOKS
 from facezoo.training.hooks.hook import Hook, is_due
@@ -68,17 +69,17 @@ class Evaluation(Hook):
                 score_thresh=validation.score_thresh,
                 nms_thresh=validation.nms_thresh,
             )
-            judgement = judge(
+            results = judge(
                 detector, validation.dataset, validation.evaluators, watch=trainer.watch
             )
-        trainer.publish({f"val/{name}": x for name, x in (losses | judgement.metrics).items()})
+        trainer.publish({f"val/{name}": x for name, x in (losses | results.metrics).items()})
         if not distributed.is_main():
             return
-        trainer.show({"val/predictions": predictions_page(validation.dataset, judgement)})
+        trainer.show({"val/predictions": predictions_page(validation.dataset, results)})
         if trainer.is_last_step:
             write_report(
                 trainer.folder / "eval",
                 validation.dataset,
-                judgement,
+                results,
                 {**detector.describe(), **({"note": trainer.note} if trainer.note else {})},
             )

@@ -17,7 +17,7 @@ from facezoo import distributed
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream, val_batches
-from facezoo.evaluation.validation import judge, validation_loss
+from facezoo.evaluation.judge import judge, validation_loss
 from facezoo.factory import build_evaluators, build_model, build_optimizer
 from facezoo.inference.detector import Detector
 from facezoo.structures import Batch
@@ -72,9 +72,9 @@ def evaluate() -> dict[str, float]:
         val_batches(dataset, transforms, 4, share=distributed.share()),
     )
     detector = Detector(model, protocol="original", score_thresh=0.005, nms_thresh=0.4)
-    judgement = judge(detector, dataset, build_evaluators(config), batch_size=4)
-    found = sum(float(faces.scores.sum()) for faces in judgement.predictions.values())
-    return losses | judgement.metrics | {"sum_of_scores": found}
+    results = judge(detector, dataset, build_evaluators(config), batch_size=4)
+    found = sum(float(faces.scores.sum()) for faces in results.predictions.faces.values())
+    return losses | results.metrics | {"sum_of_scores": found}
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
-"""Colours (RGB, 0 to 255) of skin, hair, cloth and things."""
+"""Colours of skin, hair, cloth and things."""
 
 from __future__ import annotations
 
 from facezoo.synthetic.dice import Dice
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
+"""Red, green and blue, 0 to 255."""
 
 SKIN: tuple[Colour, ...] = (
     (255, 226, 208), (244, 203, 178), (231, 180, 140), (208, 150, 108),
@@ -27,31 +28,18 @@ WHITE: Colour = (248, 246, 242)
 
 def shade(colour: Colour, factor: float) -> Colour:
     """Returns the colour times ``factor``, darker below 1 and lighter above."""
-    red, green, blue = colour
-    return (
-        min(255, int(red * factor)),
-        min(255, int(green * factor)),
-        min(255, int(blue * factor)),
-    )
+    return tuple(min(255, int(channel * factor)) for channel in colour)
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
     """Returns the first colour with ``share`` of the second mixed in."""
-    return (
-        int(first[0] + (second[0] - first[0]) * share),
-        int(first[1] + (second[1] - first[1]) * share),
-        int(first[2] + (second[2] - first[2]) * share),
-    )
+    return tuple(int(a + (b - a) * share) for a, b in zip(first, second, strict=True))
 
 
 def jitter(dice: Dice, colour: Colour, amount: int = 12) -> Colour:
     """Returns the colour with each channel moved by at most ``amount``."""
-    red, green, blue = colour
-    return (
-        min(255, max(0, red + dice.integer(-amount, amount))),
-        min(255, max(0, green + dice.integer(-amount, amount))),
-        min(255, max(0, blue + dice.integer(-amount, amount))),
-    )
+    moved = (channel + dice.integer(-amount, amount) for channel in colour)
+    return tuple(min(255, max(0, channel)) for channel in moved)
 
 
 def any_colour(dice: Dice) -> Colour:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from facezoo.synthetic.colours import INK, WHITE, Colour, any_colour, is_dark, mix, shade
@@ -12,16 +10,9 @@ from facezoo.synthetic.figures import DETAIL, FACE, Points, Shape, unit_circle
 from facezoo.synthetic.look import Look, Pose, landmark_points, on_head, outline
 
 NOSE = np.array(
-    [
-        (-0.035, -0.08),
-        (-0.13, 0.3),
-        (-0.07, 0.36),
-        (0, 0.37),
-        (0.07, 0.36),
-        (0.13, 0.3),
-        (0.035, -0.08),
-    ]
-)
+    [(-0.035, -0.08), (-0.13, 0.3), (-0.07, 0.36), (0, 0.37), (0.07, 0.36), (0.13, 0.3),
+     (0.035, -0.08)]
+)  # fmt: skip
 NOSE_LIFT = np.array([0.06, 0.05, 0.1, 0.17, 0.1, 0.05, 0.06])
 ACROSS = np.linspace(-1, 1, 9)
 MOUTH = np.stack([ACROSS, 1 - ACROSS**2], axis=1)
@@ -47,30 +38,15 @@ class FacePainter:
     ) -> None:
         """Adds a path of P x 2 points; ``lift`` as in ``on_head``."""
         self._shapes.append(Shape(points, colour, width, role))
-        self._lifts.append(_constant(lift, len(points)) if isinstance(lift, float) else lift)
+        self._lifts.append(np.full(len(points), lift))
 
     def shapes(self) -> list[Shape]:
         """Returns what of the features the pose shows."""
-        counts = [len(shape.points) for shape in self._shapes]
         points = np.concatenate([shape.points for shape in self._shapes])
         turned, depths = on_head(points, np.concatenate(self._lifts), self.look, self.pose)
-        last = np.cumsum(counts, dtype=np.intp)
-        first = last - counts
-        shown = np.add.reduceat(depths, first) > 0
-        return [
-            shape._replace(points=turned[a:b])
-            for shape, a, b, seen in zip(
-                self._shapes, first.tolist(), last.tolist(), shown.tolist(), strict=True
-            )
-            if seen
-        ]
-
-
-@lru_cache(maxsize=256)
-def _constant(value: float, count: int) -> Points:
-    values = np.full(count, value)
-    values.setflags(write=False)
-    return values
+        ends = np.cumsum([len(shape.points) for shape in self._shapes])[:-1]
+        paths = zip(self._shapes, np.split(turned, ends), np.split(depths, ends), strict=True)
+        return [shape._replace(points=path) for shape, path, depth in paths if depth.sum() > 0]
 
 
 def draw_features(look: Look, pose: Pose, *, fine: bool) -> list[Shape]:

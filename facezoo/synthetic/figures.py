@@ -127,11 +127,6 @@ def path(*points: tuple[float, float]) -> Points:
     return np.array(points, dtype=np.float64)
 
 
-def supersampling(size: float) -> int:
-    """Returns how many times finer than the image a figure of ``size`` pixels is drawn."""
-    return 4 if size < 24 else 2
-
-
 def paint(image: Image, figure: Figure, light: Image) -> None:
     """Paints the figure over the image, in place.
 
@@ -159,25 +154,28 @@ def paint(image: Image, figure: Figure, light: Image) -> None:
 
 def _draw(figure: Figure, low: NDArray[np.int_], width: int, height: int) -> Image:
     """Returns the figure on a transparent patch, height x width x 4, colours times coverage."""
-    finer = supersampling(figure.size)
+    finer = 4 if figure.size < 24 else 2
     patch: Image = np.zeros((height * finer, width * finer, 4), np.uint8)
     # OpenCV counts from the centre of the first pixel.
     points = (figure.points - low) * finer - 0.5
     for first, last, _, _, role in figure.shapes:
         if role == FACE:
             points[first:last] = _less_growth(points[first:last])
-    fixed = (points * (1 << FRACTION_BITS)).round().astype(np.int32)
-    for first, last, (red, green, blue), stroke, _ in figure.shapes:
-        colour = (red, green, blue, 255)
-        contour = [fixed[first:last]]
-        if stroke:
-            thick = max(1, round(stroke * finer))
-            cv2.polylines(patch, contour, False, colour, thick, cv2.LINE_AA, FRACTION_BITS)
-        else:
-            cv2.fillPoly(patch, contour, colour, cv2.LINE_AA, FRACTION_BITS)
-    if finer > 1:
-        patch = cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA)
-    return patch
+    for first, last, colour, stroke, _ in figure.shapes:
+        _trace(patch, points[first:last], (*colour, 255), stroke * finer, cv2.LINE_AA)
+    return cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _trace(
+    image: Image, points: Points, colour: int | tuple[int, ...], stroke: float, line: int
+) -> None:
+    """Strokes a path, or fills it where the stroke is 0 pixels wide."""
+    fixed = [(points * (1 << FRACTION_BITS)).round().astype(np.int32)]
+    if stroke:
+        thick = max(1, round(stroke))
+        cv2.polylines(image, fixed, False, colour, thick, line, FRACTION_BITS)  # type: ignore[arg-type]
+    else:
+        cv2.fillPoly(image, fixed, colour, line, FRACTION_BITS)  # type: ignore[arg-type]
 
 
 def _less_growth(points: Points) -> Points:
@@ -192,14 +190,7 @@ def mark(owners: Image, figure: Figure, number: int) -> None:
 
     The face's pixels get ``number``, what else the figure covers gets 0.
     """
-    fixed = ((figure.points - 0.5) * (1 << FRACTION_BITS)).round().astype(np.int32)
     for first, last, _, stroke, role in figure.shapes:
-        if role == DETAIL:
-            continue
-        owner = number if role == FACE else 0
-        points = [fixed[first:last]]
-        if stroke:
-            thick = max(1, round(stroke))
-            cv2.polylines(owners, points, False, owner, thick, cv2.LINE_8, FRACTION_BITS)
-        else:
-            cv2.fillPoly(owners, points, owner, cv2.LINE_8, FRACTION_BITS)
+        if role != DETAIL:
+            owner = number if role == FACE else 0
+            _trace(owners, figure.points[first:last] - 0.5, owner, stroke, cv2.LINE_8)

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facezoo.synthetic.colours import (
-    Colour,
-    hair_colour,
-    is_dark,
-    mix,
-    shade,
-    skin_tone,
-)
+from facezoo.synthetic.colours import Colour, hair_colour, is_dark, mix, shade, skin_tone
 from facezoo.synthetic.dice import Dice
 from facezoo.synthetic.figures import Points, unit_circle
 

@@ -24,13 +24,13 @@ from facezoo.synthetic.dice import Dice
 from facezoo.synthetic.figures import (
     COVER,
     Figure,
-    Points,
     Shape,
     box,
     ellipse,
     path,
     place,
     similarity,
+    transform,
     unit_circle,
 )
 
@@ -65,10 +65,8 @@ def skin_oval(dice: Dice) -> list[Shape]:
 
 def clock(dice: Dice) -> list[Shape]:
     """A clock face: rim, twelve strokes and two hands."""
-    rim, dial = (
-        cloth_colour(dice),
-        dice.pick((WHITE, (250, 236, 205), (40, 44, 52), skin_tone(dice))),
-    )
+    rim = cloth_colour(dice)
+    dial = dice.pick((WHITE, (250, 236, 205), (40, 44, 52), skin_tone(dice)))
     hands = INK if sum(dial) > 300 else WHITE
     shapes = [Shape(unit_circle(40), rim, role=COVER), Shape(unit_circle(40) * 0.87, dial)]
     for spoke in unit_circle(12):
@@ -109,9 +107,8 @@ def window(dice: Dice) -> list[Shape]:
     rows = dice.pick(((-0.88, 0.88), (-0.88, -0.05, 0.05, 0.88)))
     for top, bottom in zip(rows[::2], rows[1::2], strict=True):
         for left, right in ((-0.7, -0.05), (0.05, 0.7)):
-            shapes.append(
-                Shape(box(left, top, right, bottom), shade(glass, dice.uniform(0.7, 1.1)))
-            )
+            pane = box(left, top, right, bottom)
+            shapes.append(Shape(pane, shade(glass, dice.uniform(0.7, 1.1))))
     return shapes
 
 
@@ -220,7 +217,7 @@ def branch(dice: Dice) -> list[Shape]:
     shapes = [Shape(path((-1.1, 0.5), (0, 0.1), (1.1, -0.4)), WOOD, 0.09, COVER)]
     leaf = ellipse(0, 0, 0.34, 0.15, 10)
     for step in np.linspace(-1, 1, 9):
-        turned = _turned(leaf, dice.uniform(0, math.pi))
+        turned = transform(leaf, similarity(1, dice.uniform(0, math.pi), (0, 0)))
         at = (step + dice.bell(0.08), -0.4 * step + dice.bell(0.25))
         shapes.append(Shape(turned + at, shade(green, dice.uniform(0.7, 1.3)), role=COVER))
     return shapes
@@ -252,7 +249,7 @@ def flower(dice: Dice) -> list[Shape]:
     count = dice.integer(8, 13)
     for spoke in unit_circle(count):
         leaf = ellipse(0.72, 0, 0.32, 0.17, 10)
-        turned = _turned(leaf, math.atan2(spoke[1], spoke[0]))
+        turned = transform(leaf, similarity(1, math.atan2(spoke[1], spoke[0]), (0, 0)))
         shapes.append(Shape(turned, petal, role=COVER))
     return [*shapes, Shape(unit_circle(24) * 0.5, heart, role=COVER)]
 
@@ -296,8 +293,3 @@ def draw_thing(
     """Returns one of the things, ``size`` pixels high and somewhat turned."""
     angle = dice.uniform(-math.pi, math.pi) if dice.chance(0.15) else dice.bell(0.15)
     return place(dice.pick(makers)(dice), similarity(size / 2, angle, centre), size)
-
-
-def _turned(points: Points, angle: float) -> Points:
-    cosine, sine = math.cos(angle), math.sin(angle)
-    return points @ np.array([[cosine, sine], [-sine, cosine]])

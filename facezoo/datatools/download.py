@@ -102,26 +102,26 @@ def download_widerface(
 
 
 def _get(archive: Archive, root: Path) -> None:
-    path, fetched = root / archive.name, root / ".fetched"
-    own = path.exists()
-    if not own:
+    path = own = root / archive.name
+    fetched = root / ".fetched"
+    if not own.exists():
         fetched.mkdir(parents=True, exist_ok=True)
         path = fetch(archive, fetched)
-    fault = find_fault(path, archive)
-    if fault is None:
+    try:
+        _check_sum(path, archive.sha256)
         unpack(path, archive.folder, root)
-    elif own:
-        raise DataError(
-            f"{path} {fault}; remove it, so that it is fetched from {archive.url}, or put the "
-            "right one in its place."
-        )
-    if not own:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        if path == own:
+            raise DataError(
+                f"{own} is not the right file ({error}); remove it, so that it is fetched from "
+                f"{archive.url}, or put the right one in its place."
+            ) from error
         shutil.rmtree(fetched)
-    if fault is not None:
         raise DataError(
-            f"What came from {archive.url} {fault}; it was removed, so try again, or put the "
-            f"right {archive.name} into {root} by hand."
-        )
+            f"What came from {archive.url} is not the right file ({error}); it was removed, so try "
+            f"again, or put the right {archive.name} into {root} by hand."
+        ) from error
+    shutil.rmtree(fetched, ignore_errors=True)
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
@@ -163,25 +163,13 @@ def _fetch_url(url: str, path: Path) -> Path:
     return part.replace(path)
 
 
-def find_fault(path: Path, archive: Archive) -> str | None:
-    """Checks a file by its sum, or where none is known by those that a zip file holds itself.
-
-    Returns:
-        What is wrong, as the end of a sentence; None where nothing is.
-    """
-    if archive.sha256 is None:
-        try:
-            with zipfile.ZipFile(path) as content:
-                bad = content.testzip()
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            return f"is no intact zip file ({error})"
-        return None if bad is None else f"is a zip file with a damaged member {bad}"
+def _check_sum(path: Path, sha256: str | None) -> None:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
-    found = digest.hexdigest()
-    return None if found == archive.sha256 else f"has sha256 {found}, not {archive.sha256}"
+    if sha256 not in (None, digest.hexdigest()):
+        raise zipfile.BadZipFile(f"it has sha256 {digest.hexdigest()}, not {sha256}")
 
 
 def unpack(path: Path, folder: str, root: Path) -> None:
@@ -194,6 +182,7 @@ def unpack(path: Path, folder: str, root: Path) -> None:
 
     Raises:
         DataError: the archive has no such folder, or a member that would land outside it.
+        BadZipFile: it is no zip file, or a member does not have its checksum.
     """
     workplace = root / f".{folder}.unpacking"
     shutil.rmtree(workplace, ignore_errors=True)

@@ -33,7 +33,6 @@ from facezoo.runs.run_build import build_schedule
 from facezoo.structures import Batch, Sample
 from facezoo.training.allocator import keep_freed_memory
 from facezoo.training.hooks.ema import EMA
-from facezoo.training.settings import TrainSettings
 from facezoo.training.trainer import Trainer
 from facezoo.training.update import AUTOCAST_TYPES, Update
 
@@ -111,7 +110,7 @@ class Training:
 
     def __init__(self, config: Config, device: torch.device) -> None:
         torch.manual_seed(0)
-        self.settings = TrainSettings(**config.data["train"])
+        self.settings = config.sections.train
         self.device = device
         model = build_model(config)
         if self.settings.channels_last:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from facezoo.config.builder import Builder
 from facezoo.config.config import Config, load_config
-from facezoo.config.sections import top_level_keys
+from facezoo.config.schema import KEYS
 from facezoo.errors import ConfigError
 from facezoo.registry import DETECTORS, EVALUATORS, OPTIMIZERS, Registry
 
@@ -59,7 +59,7 @@ def build_model(
     Raises:
         FacezooError: see ``build``.
     """
-    for name in context.keys() & set(top_level_keys()):
+    for name in context.keys() & set(KEYS):
         raise ConfigError(
             f"{name!r} is a section of the config and no context: give words such as "
             f"'{name}.key=value', or a mapping with _BASE_, {name} and what it changes"

@@ -12,10 +12,10 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from facezoo.config.config import load_config
+from facezoo.config.sections import TrainSettings
 from facezoo.structures import Batch, LossTerm, Targets
 from facezoo.training.hooks.hook import Hook
 from facezoo.training.schedules import Cosine
-from facezoo.training.settings import TrainSettings
 from facezoo.training.trainer import Trainer
 
 # How long an example takes says more of what else the machine does than of the code.

@@ -17,7 +17,8 @@ from typing import Any
 
 from facezoo.config.interpolation import resolve
 from facezoo.config.overrides import apply_overrides, merge
-from facezoo.config.sections import check_tree, fill_defaults
+from facezoo.config.schema import build_sections, fill_defaults
+from facezoo.config.sections import Sections
 from facezoo.config.yaml_tree import (
     Node,
     Origin,
@@ -41,12 +42,16 @@ class Config:
     Reading gives copies, so that nothing that is built from a config can change it.
 
     Attributes:
+        sections: ``data``, ``train`` and ``evaluation`` as dataclasses.
         name: the stem of the YAML that was named, else ``config``.
         allow_imports: whether the modules under ``imports`` may be imported.
     """
 
-    def __init__(self, tree: Node, name: str, allow_imports: bool = True) -> None:
+    def __init__(
+        self, tree: Node, sections: Sections, name: str, allow_imports: bool = True
+    ) -> None:
         self._tree = tree
+        self.sections = sections
         self.name = name
         self.allow_imports = allow_imports
 
@@ -62,8 +67,8 @@ class Config:
 
     def get(self, path: str, default: Any = None) -> Any:
         """Returns the value at a dotted path such as ``data.train.transforms.0``."""
-        node = self._find(path)
-        return default if node is None else to_plain(node)
+        node, is_there = self._tree.find(path)
+        return to_plain(node) if is_there else default
 
     def __getitem__(self, path: str) -> Any:
         value = self.get(path, _MISSING)
@@ -72,20 +77,18 @@ class Config:
         return value
 
     def __contains__(self, path: str) -> bool:
-        return self._find(path) is not None
+        return self._tree.find(path)[1]
 
     def origin(self, path: str) -> str:
         """Returns where a value, or else what it should be in, was written.
 
         That is ``file:line``, ``command line``, ``default``, or nothing for data out of Python.
         """
-        node = self._tree
-        for step in path.split(".") if path else []:
-            found = node.child(step)
-            if found is None:
-                break
-            node = found[1]
-        return str(node.origin)
+        return str(self._tree.find(path)[0].origin)
+
+    def located(self, sentence: str) -> str:
+        """Returns a sentence that begins with a dotted path, with the origin of that value."""
+        return self._tree.located(sentence)
 
     def to_yaml(self, origins: bool = False) -> str:
         """Returns the config as YAML that ``load_config`` reads again.
@@ -123,15 +126,6 @@ class Config:
                     raise ConfigError(
                         f"{path}: the module {node.value!r} cannot be imported: {error}{node.place}"
                     ) from error
-
-    def _find(self, path: str) -> Node | None:
-        node = self._tree
-        for step in path.split("."):
-            found = node.child(step)
-            if found is None:
-                return None
-            node = found[1]
-        return node
 
 
 def load_config(
@@ -185,7 +179,8 @@ def load_with_problems(
         tree = resolve(tree)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
-    return Config(tree, name, allow_imports), [*problems, *check_tree(tree)]
+    sections, wrong = build_sections(tree)
+    return Config(tree, sections, name, allow_imports), [*problems, *wrong]
 
 
 def zoo_folder() -> Path:

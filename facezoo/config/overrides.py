@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from facezoo.config.sections import top_level_keys
+from facezoo.config.schema import KEYS
 from facezoo.config.signatures import show
 from facezoo.config.yaml_tree import Key, Node, Origin, join, parse_yaml
 from facezoo.errors import ConfigError, did_you_mean
@@ -72,13 +72,8 @@ def apply_overrides(tree: Node, overrides: Sequence[str]) -> list[str]:
 
 def _is_dropped(tree: Node, path: str) -> bool:
     """Returns whether a mapping on the path is of another type since, and has it no more."""
-    node = tree
-    for step in path.split("."):
-        found = node.child(step)
-        if found is None:
-            return _is_part(node) and bool(node.value["type"].note)
-        node = found[1]
-    return False
+    node, is_there = tree.find(path)
+    return not is_there and _is_part(node) and bool(node.value["type"].note)
 
 
 def _apply(tree: Node, override: str) -> str:
@@ -107,7 +102,7 @@ def _apply(tree: Node, override: str) -> str:
         return path
     new_hook = walked == "hooks" and isinstance(value.value, dict)
     new_protocol = walked == "evaluation.protocols"
-    new_section = not walked and last in top_level_keys()
+    new_section = not walked and last in KEYS
     allowed = in_part or _is_part(node) or new_hook or new_protocol or new_section
     if not allowed or not isinstance(node.value, dict):
         raise _nothing_there(override, walked, node, last)

@@ -1,36 +1,18 @@
-"""The keys of a config that no registered part defines, checked as strictly as a part's arguments.
-
-``model``, ``optimizer``, ``schedule`` and each of ``hooks`` are parts: their classes say what they
-take. The sections ``data``, ``train`` and ``evaluation`` are described by dataclasses; what a file
-leaves out of them is filled in, so that a config always says all of it.
-"""
+"""The sections of a config that are no parts, as dataclasses."""
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from facezoo.config.signatures import buildable, check_value, members, missing, signature_of
-from facezoo.config.yaml_tree import Node, Origin, from_plain, join, to_plain
-from facezoo.errors import ConfigError, did_you_mean
+from facezoo.errors import ConfigError
 
-PARTS = ("model", "optimizer", "schedule")
-DEFAULT = Origin("default")
 LARGEST_STRIDE = 32
 """Pixels per cell of the coarsest level of the usual detectors, which a side has to be cut into."""
-_TRAIN_SETTINGS = "facezoo.training.settings:TrainSettings"
-"""The engine's own dataclass, imported where a config is checked: it imports no torch."""
-REMOVED = {
-    "data.reduced_decoding": "decoding at a reduced scale is gone, as it saved next to no time; "
-    "leave the key out",
-}
-"""Keys of older versions and what to do instead; false, their default in the config of a run that
-was saved then, is passed over."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +121,95 @@ def check_multi_scale(sides: Sequence[int]) -> None:
 
 
 @dataclass(frozen=True)
+class TrainSettings:
+    """The section ``train``: how long, how exactly and where a model is trained.
+
+    The first of ``epochs``, ``max_steps`` and ``max_samples`` that is reached ends the run.
+
+    Attributes:
+        epochs: passes over the training set.
+        max_steps: updates of the weights.
+        max_samples: images drawn; the last step does not go past it.
+        seed: decides the start weights, the order of the images and their augmentation.
+        precision: fp32, or autocast to bf16 or fp16 (fp16 with a gradient scaler).
+        compile: compile forward and loss with torch.compile.
+        accumulate: equal slices a batch is cut into, to save memory; gradients are the same but for
+            batch norm, which sees a slice at a time.
+        clip_norm: largest norm of all gradients together, or None.
+        device: auto (CUDA, else MPS, else CPU), or a device of torch such as cuda:1.
+        channels_last: memory layout of images and weights; faster on most devices.
+        log_every: steps between two published sets of metrics.
+        max_skipped: steps of the run that may be left out because their loss was not finite; the
+            next one ends it.
+        sync_batch_norm: statistics of batch norm over the images of all processes; needs GPUs.
+        deterministic: ask torch for deterministic algorithms, which are slower, where the device
+            has them.
+    """
+
+    epochs: float | None = None
+    max_steps: int | None = None
+    max_samples: int | None = None
+    seed: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    accumulate: int = 1
+    clip_norm: float | None = None
+    device: str = "auto"
+    channels_last: bool = True
+    log_every: int = 20
+    max_skipped: int = 0
+    sync_batch_norm: bool = False
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "max_steps", "max_samples", "accumulate", "clip_norm", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"train.{name} is {value}; give a number above 0.")
+        for name in ("seed", "max_skipped"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train.{name} is {getattr(self, name)}; give 0 or more.")
+
+    def check_batch_size(self, batch_size: int, world_size: int = 1) -> None:
+        """Checks that a batch can be shared by the processes and cut into ``accumulate`` slices.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if batch_size % (self.accumulate * world_size) == 0:
+            return
+        if world_size == 1:
+            raise ConfigError(
+                f"data.batch_size ({batch_size}) is not a multiple of train.accumulate "
+                f"({self.accumulate}); a step cuts its batch into that many equal slices."
+            )
+        raise ConfigError(
+            f"data.batch_size ({batch_size}) is not a multiple of the {world_size} processes times "
+            f"train.accumulate ({self.accumulate}); it is the batch of all processes together, and "
+            "each cuts its share into that many equal slices."
+        )
+
+    def total_steps(self, samples_per_epoch: int, batch_size: int) -> int:
+        """Returns the updates of a run: the first limit that is reached, at least one step.
+
+        Raises:
+            ConfigError: nothing limits the run.
+        """
+        limits = []
+        if self.epochs is not None:
+            limits.append(math.ceil(self.epochs * samples_per_epoch / batch_size))
+        if self.max_steps is not None:
+            limits.append(self.max_steps)
+        if self.max_samples is not None:
+            limits.append(self.max_samples // batch_size)
+        if not limits:
+            raise ConfigError(
+                "Nothing ends the run: give train.epochs, train.max_steps or train.max_samples."
+            )
+        return max(1, min(limits))
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """The section ``evaluation``.
 
@@ -164,130 +235,10 @@ class EvaluationSettings:
                 raise ConfigError(f"evaluation.{name} is {value}; give a number from 0 to 1")
 
 
-def sections() -> dict[str, type]:
-    """Returns the dataclass of each section."""
-    module, _, name = _TRAIN_SETTINGS.partition(":")
-    train_settings = getattr(importlib.import_module(module), name)
-    return {"data": DataSettings, "train": train_settings, "evaluation": EvaluationSettings}
+@dataclass(frozen=True)
+class Sections:
+    """The sections of a config that was checked."""
 
-
-def top_level_keys() -> list[str]:
-    """Returns the keys of a config, the same in every file."""
-    return ["model", "data", "optimizer", "schedule", "train", "hooks", "evaluation", "imports"]
-
-
-def fill_defaults(tree: Node) -> None:
-    """Adds to a config what it leaves out of its sections, and puts the sections in one order.
-
-    Parts keep their own defaults.
-    """
-    _pass_over_removed(tree)
-    tree.value.setdefault("imports", Node([], DEFAULT))
-    tree.value.setdefault("hooks", Node({}, DEFAULT))
-    for name, settings in sections().items():
-        _fill_section(tree.value.setdefault(name, Node({}, DEFAULT)), settings)
-    train = tree.value["data"].child("train")
-    if train is not None:
-        _fill_section(train[1], TrainSplitSettings)
-    order = [*top_level_keys(), *tree.value]
-    tree.value = {key: tree.value[key] for key in dict.fromkeys(order) if key in tree.value}
-
-
-def _pass_over_removed(tree: Node) -> None:
-    for path in REMOVED:
-        section, _, key = path.partition(".")
-        values = tree.value[section].value if section in tree.value else None
-        if isinstance(values, dict) and key in values and values[key].value is False:
-            del values[key]
-
-
-def _fill_section(section: Node, settings: type) -> None:
-    """Adds to a section what it leaves out of its settings."""
-    if not isinstance(section.value, dict):
-        return
-    for one in dataclasses.fields(settings):
-        default: Any
-        if one.default is not dataclasses.MISSING:
-            default = one.default
-        elif one.default_factory is not dataclasses.MISSING:
-            default = one.default_factory()
-        else:
-            continue
-        section.value.setdefault(one.name, from_plain(default, DEFAULT))
-
-
-def check_tree(tree: Node) -> list[str]:
-    """Returns a sentence for each key or value, outside of the parts, that cannot be."""
-    known = top_level_keys()
-    problems = [
-        f"{key}: there is no such section{did_you_mean(key, known)}; "
-        f"a config has {', '.join(known)}{node.place}"
-        for key, node in tree.value.items()
-        if key not in known
-    ]
-    for key in PARTS:
-        node = tree.value.get(key)
-        if node is not None and node.value is not None and not isinstance(node.value, dict):
-            problems.append(f"{key}: takes a mapping with a 'type'{node.place}")
-    if not isinstance(tree.value["hooks"].value, dict):
-        problems.append(f"hooks: takes a mapping from names to hooks{tree.value['hooks'].place}")
-    problems += _module_complaints(tree.value["imports"])
-    for key, settings in sections().items():
-        problems += _check_section(tree.value[key], settings, key, tree)
-    return problems
-
-
-def located(sentence: str, tree: Node) -> str:
-    """Returns a sentence that begins with a dotted path, with the place of that value added."""
-    node = tree
-    for step in sentence.split(" ", 1)[0].rstrip(":").split("."):
-        found = node.child(step)
-        if found is None:
-            break
-        node = found[1]
-    return sentence.rstrip(".") + (node.place if node is not tree else "")
-
-
-def _module_complaints(node: Node) -> list[str]:
-    if not isinstance(node.value, list):
-        return [f"imports: takes a list of modules{node.place}"]
-    return [
-        f"imports.{index}: takes the name of a module, such as my_package.my_module, "
-        f"not {one.value!r}{one.place}"
-        for index, one in node.children()
-        if not isinstance(one.value, str)
-        or not all(word.isidentifier() for word in one.value.split("."))
-    ]
-
-
-def _check_section(node: Node, settings: type, path: str, tree: Node) -> list[str]:
-    if not isinstance(node.value, dict):
-        return [f"{path}: takes a mapping{node.place}"]
-    signature = signature_of(settings)
-    arguments = signature.arguments
-    problems = []
-    for key, child in node.value.items():
-        where = join(path, key)
-        if where in REMOVED:
-            problems.append(f"{where}: {REMOVED[where]}{child.place}")
-            continue
-        if key not in arguments:
-            problems.append(
-                f"{where}: '{path}' has no key {key!r}{did_you_mean(key, arguments)}; "
-                f"it has {', '.join(arguments)}{child.place}"
-            )
-            continue
-        hint = arguments[str(key)].hint
-        inner = next((one for one in members(hint) if buildable(one)), None)
-        if inner is not None and child.value is not None:
-            problems += _check_section(child, inner, where, tree)
-        elif complaint := check_value(to_plain(child), hint)[1]:
-            problems.append(f"{where}: {complaint}{child.place}")
-    for name in missing(node.value, signature):
-        problems.append(f"{path}: {name!r} is missing{node.place}")
-    if not problems:
-        try:
-            settings(**to_plain(node))
-        except ConfigError as error:
-            problems += [located(sentence, tree) for sentence in error.problems]
-    return problems
+    data: DataSettings
+    train: TrainSettings
+    evaluation: EvaluationSettings

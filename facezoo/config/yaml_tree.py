@@ -87,6 +87,21 @@ class Node:
                 return int(key), known[int(key)]
         return None
 
+    def find(self, path: str) -> tuple[Node, bool]:
+        """Returns the node at a dotted path and True, or the last on the way and False."""
+        node = self
+        for step in path.split(".") if path else []:
+            found = node.child(step)
+            if found is None:
+                return node, False
+            node = found[1]
+        return node, True
+
+    def located(self, sentence: str) -> str:
+        """Returns a sentence that begins with a dotted path, with the place of that value added."""
+        node, _ = self.find(sentence.split(" ", 1)[0].rstrip(":"))
+        return sentence.rstrip(".") + (node.place if node is not self else "")
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the scalars of YAML 1.2."""

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import ClusterError, kmeans2, vq
 
 from facezoo.config.config import Config, load_config
-from facezoo.config.sections import located
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms.letterbox import Letterbox
@@ -196,7 +195,7 @@ def _grid_of(config: Config) -> AnchorGrid:
             f"model.head: {type(head).__name__} has a point in each cell and takes no anchors; "
             "name the config of a head with anchors, or a data root"
         )
-        raise ConfigError(located(sentence, config.tree))
+        raise ConfigError(config.located(sentence))
     return head.grid
 
 

@@ -36,7 +36,6 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
 from facezoo.config.config import Config
-from facezoo.config.sections import located
 from facezoo.errors import ConfigError
 
 Rule = Literal["original", "long", "short", "fixed", "views"]
@@ -137,7 +136,7 @@ def configured_protocol(
     try:
         return parse_protocol(config["evaluation.protocol"], own)
     except ConfigError as error:
-        raise ConfigError(located(f"evaluation.protocol: {error}", config.tree)) from error
+        raise ConfigError(config.located(f"evaluation.protocol: {error}")) from error
 
 
 def parse_protocol(
@@ -184,7 +183,7 @@ def _own_protocols(config: Config) -> dict[str, Protocol]:
     except CycleError as error:
         names = error.args[1]
         sentence = f"{SECTION}.{names[0]}: it is defined by itself ({' -> '.join(names)}); give "
-        raise ConfigError(located(f"{sentence}one of these a size", config.tree)) from error
+        raise ConfigError(config.located(f"{sentence}one of these a size")) from error
     own: dict[str, Protocol] = {}
     problems: dict[str, str] = {}
     for name in order:
@@ -193,7 +192,7 @@ def _own_protocols(config: Config) -> dict[str, Protocol]:
             if uses[name] <= own.keys():  # else one of these is wrong, which is said there
                 own[name] = replace(parse_protocol(definitions[name], own), own_name=name)
         except ConfigError as error:
-            problems[name] = located(f"{SECTION}.{name}: {error}", config.tree)
+            problems[name] = config.located(f"{SECTION}.{name}: {error}")
     if problems:
         raise ConfigError([problems[name] for name in definitions if name in problems])
     return own

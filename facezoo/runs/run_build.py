@@ -31,7 +31,6 @@ from facezoo.training.allocator import keep_freed_memory
 from facezoo.training.generators import seed_generators
 from facezoo.training.hooks.hook import Hook
 from facezoo.training.schedules import Schedule
-from facezoo.training.settings import TrainSettings
 from facezoo.training.trainer import Trainer
 from facezoo.zoo.safe_load import init_from as load_parts
 
@@ -83,14 +82,13 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
         FacezooError: a part, the data or the weights are wrong.
     """
     config = built(start)
-    settings = TrainSettings(**config.data["train"])
+    data, settings = config.sections.data, config.sections.train
     device = own_device(choose_device(settings.device))
     if device.type == "cpu":
         keep_freed_memory()
     seed_generators(settings.seed)
-    data = config.data["data"]
     dataset, transforms = build_dataset(config, "train")
-    reading = _reading(config)
+    reading = open_reading(data.cache, data.cache_limit)
     model = build_model(config)
     if init_from is not None:
         for line in load_parts(model, init_from):
@@ -105,14 +103,14 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
         return train_stream(
             dataset,
             transforms,
-            data["batch_size"],
+            data.batch_size,
             settings.seed,
             start_step=step,
-            workers=data["workers"],
+            workers=data.workers,
             pin_memory=device.type == "cuda",
             share=distributed.share(),
-            sides=data.get("multi_scale"),
-            on_unreadable=data.get("on_unreadable", "stop"),
+            sides=data.multi_scale,
+            on_unreadable=data.on_unreadable,
             reading=reading,
         )
 
@@ -122,7 +120,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
         build_schedule(config),
         open_stream,
         samples_per_epoch=len(dataset),
-        batch_size=data["batch_size"],
+        batch_size=data.batch_size,
         settings=settings,
         hooks=build_hooks(config),
         validation=_validation(config, reading),
@@ -136,38 +134,36 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
     return trainer
 
 
-def _reading(config: Config) -> Reading:
-    """Returns how the run reads photographs; a config of an older version does not say."""
-    data = config.data["data"]
-    return open_reading(data.get("cache"), data.get("cache_limit", "8GiB"))
-
-
 def _augmentation(config: Config, samples_per_epoch: int) -> BatchAugmentation | None:
     """Returns what is done to this process's share of the batches, None for nothing."""
     transforms = build_batch_transforms(config)
     if not transforms:
         return None
-    batch_size, seed = config["data.batch_size"], config["train.seed"]
-    plan = TrainPlan(samples_per_epoch, batch_size, seed, distributed.share())
+    plan = TrainPlan(
+        samples_per_epoch,
+        config.sections.data.batch_size,
+        config.sections.train.seed,
+        distributed.share(),
+    )
     return BatchAugmentation(tuple(transforms), plan)
 
 
 def _validation(config: Config, reading: Reading) -> Validation | None:
-    if not config.data["data"].get("val"):
+    data, evaluation = config.sections.data, config.sections.evaluation
+    if data.val is None:
         return None
     protocol = configured_protocol(config)
     dataset, transforms = build_dataset(config, "val")
-    section = config.data["evaluation"]
-    root = config.get("data.root")
+    root = Path(data.root) if data.root else None
     return Validation(
         dataset,
         transforms,
-        config.data["data"]["batch_size"],
-        config.data["data"]["workers"],
-        with_official_truth(build_evaluators(config), None, Path(root) if root else None, dataset),
+        data.batch_size,
+        data.workers,
+        with_official_truth(build_evaluators(config), None, root, dataset),
         protocol,
-        section["score_thresh"],
-        section["nms_thresh"],
+        evaluation.score_thresh,
+        evaluation.nms_thresh,
         reading,
     )
 

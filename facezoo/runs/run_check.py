@@ -11,7 +11,6 @@ from torch import nn
 
 from facezoo.config.builder import UNBUILT, Builder
 from facezoo.config.config import Config, load_with_problems
-from facezoo.config.sections import located
 from facezoo.data.build_data import check_data
 from facezoo.errors import ConfigError, FacezooError
 from facezoo.factory import build_optimizer, evaluators_of
@@ -21,7 +20,6 @@ from facezoo.runs.run_build import build_schedule, hooks_of
 from facezoo.runs.run_config import carried_config
 from facezoo.training.hooks.evaluation import Evaluation
 from facezoo.training.pace import check_pace
-from facezoo.training.settings import TrainSettings
 
 NEEDED = {"data.train": "dataset", "optimizer": "type", "schedule": "type"}
 """Sections that a model alone does without, each with the key that it cannot miss."""
@@ -114,7 +112,7 @@ def _problems_of_run(config: Config) -> list[str]:
             for name, node in config["hooks"].items()
             if _evaluates(node)
         ]
-    settings, batch_size = TrainSettings(**config["train"]), config["data.batch_size"]
+    settings, batch_size = config.sections.train, config.sections.data.batch_size
     for check in (
         lambda: settings.check_batch_size(batch_size),
         lambda: settings.total_steps(1, batch_size),
@@ -124,7 +122,7 @@ def _problems_of_run(config: Config) -> list[str]:
         except ConfigError as error:
             sentences += error.problems
     sentences += _problems_of_pace(config)
-    problems = [located(sentence, config.tree) for sentence in sentences]
+    problems = [config.located(sentence) for sentence in sentences]
     try:
         configured_protocol(config)
     except ConfigError as error:

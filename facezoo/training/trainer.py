@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from facezoo import distributed
 from facezoo.config.config import Config, load_config
+from facezoo.config.sections import TrainSettings
 from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.prefetch import prefetched
 from facezoo.distributed import RunInterrupted
@@ -40,7 +41,6 @@ from facezoo.training.hooks.hook import Hook, in_order
 from facezoo.training.meter import Window
 from facezoo.training.pace import Pace
 from facezoo.training.schedules import Schedule
-from facezoo.training.settings import TrainSettings
 from facezoo.training.signals import Signals
 from facezoo.training.update import Update, loss_terms
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from facezoo import distributed
+from facezoo.config.sections import TrainSettings
 from facezoo.errors import ConfigError
 from facezoo.training.metrics_file import read_metrics
-from facezoo.training.settings import TrainSettings
 
 PROGRAMS = Path(__file__).with_name("programs")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

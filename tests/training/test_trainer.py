@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from facezoo.config.sections import TrainSettings
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch
 from facezoo.training.faults import NonFiniteLossError
 from facezoo.training.hooks.hook import Hook, in_order, is_due
-from facezoo.training.settings import TrainSettings
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

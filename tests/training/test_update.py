@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from facezoo.config.config import Config, load_config
+from facezoo.config.sections import TrainSettings
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.factory import build_model
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Batch, LossTerm, Targets
-from facezoo.training.settings import TrainSettings
 from facezoo.training.update import Update, cut
 
 LOOKS = {

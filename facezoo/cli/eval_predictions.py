@@ -58,19 +58,12 @@ def add_set_options(parser: Parser, data_is_for: str) -> None:
         parser: of the verb.
         data_is_for: what ``--data`` brings, for the help.
     """
+    listed = "evaluate these images as a set of its own, one <event>/<image>.jpg a line"
+    layout = "folder in the layout of WIDER FACE, or its wider_face_val_bbx_gt.txt"
     for name, metavar, text in (
         ("truth", "DIR", "folder of the official .mat files"),
-        (
-            "list",
-            "FILE",
-            "evaluate these images as a set of its own, one <event>/<image>.jpg a line",
-        ),
-        (
-            "data",
-            "ROOT",
-            "folder in the layout of WIDER FACE, or its wider_face_val_bbx_gt.txt: "
-            f"{data_is_for}; its images are the set",
-        ),
+        ("list", "FILE", listed),
+        ("data", "ROOT", f"{layout}: {data_is_for}; its images are the set"),
         ("json", "FILE", "write the numbers to a file"),
     ):
         parser.add_argument(f"--{name}", type=Path, metavar=metavar, help=text)

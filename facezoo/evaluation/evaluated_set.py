@@ -27,8 +27,6 @@ from facezoo.structures import Truth
 
 logger = logging.getLogger(__name__)
 
-READING = {"__getitem__", "sample", "image_id"}
-"""Methods of a data set on which it depends which picture a photograph is."""
 LANDMARKS = Path("retinaface_labels", "val", "label.txt")
 """Where a folder in the layout of WIDER FACE has RetinaFace's landmarks of its validation set."""
 
@@ -157,29 +155,21 @@ def image_files(dataset: FaceDataset) -> dict[str, Path]:
     """Returns the file of each photograph by image id.
 
     Raises:
-        ConfigError: the photographs are in no files that are known, or code that is not facezoo's
-            reads them, so that they may be other pictures than the files.
+        ConfigError: the photographs are in no files that are known, or the data set is not
+            facezoo's and may give other pictures than those of the files.
     """
-    _check_reading(dataset)
-    if isinstance(dataset, AnnotatedImages):
-        names = map(dataset.image_id, range(len(dataset)))
-        return {name: dataset.folder / name for name in names}
-    if isinstance(dataset, Subset):
-        files = image_files(dataset.dataset)
-        return {name: files[name] for name in map(dataset.image_id, range(len(dataset)))}
-    if isinstance(dataset, Concat):
-        return {name: file for one in dataset.datasets for name, file in image_files(one).items()}
+    names = [dataset.image_id(i) for i in range(len(dataset))]
+    kind = type(dataset)
+    if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        if isinstance(dataset, AnnotatedImages):
+            return {name: dataset.folder / name for name in names}
+        if isinstance(dataset, Subset):
+            files = image_files(dataset.dataset)
+            return {name: files[name] for name in names}
+        if isinstance(dataset, Concat):
+            parts = map(image_files, dataset.datasets)
+            return {name: file for files in parts for name, file in files.items()}
     raise ConfigError(
-        f"{type(dataset).__name__} does not say which files its photographs are in, by which a "
-        "cache would know them; leave the cache out."
+        f"A cache knows photographs by their files, and those of {kind.__module__}.{kind.__name__} "
+        "may be in none or changed by its code; leave the cache out."
     )
-
-
-def _check_reading(dataset: FaceDataset) -> None:
-    for kind in type(dataset).__mro__:
-        own = sorted(READING & vars(kind).keys())
-        if own and kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
-            raise ConfigError(
-                f"{kind.__module__}.{kind.__name__} has a {own[0]} of its own, so that a cache "
-                "cannot tell by its files which photographs it gives; leave the cache out."
-            )

@@ -36,6 +36,11 @@ class Predictions:
     sizes_hw: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     from_cache: int = 0
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether all faces were found now; a time of some would not be that of the set."""
+        return not self.from_cache and len(self.seconds) > 0
+
     def time_metrics(self) -> dict[str, float]:
         """Returns milliseconds per photograph: ``time/detect_ms``, the median, and ``…_ms_mean``.
 
@@ -43,9 +48,9 @@ class Predictions:
             time/detect_ms   scaling, network, decoding and NMS, the voting of several views
             time/whole_ms    from one photograph to the next
 
-        Empty where faces came from a cache, as a time of the others would not be that of the set.
+        Empty where not ``is_timed``, as is ``describe_times``.
         """
-        if self.from_cache or not len(self.seconds):
+        if not self.is_timed:
             return {}
         metrics: dict[str, float] = {}
         for name, of_images in zip(PARTS, 1000 * self.seconds.T, strict=True):
@@ -54,11 +59,8 @@ class Predictions:
         return metrics
 
     def describe_times(self, device_name: str) -> dict[str, Any]:
-        """Returns what a time depends on: the device, its threads, the sizes of the photographs.
-
-        Empty where ``time_metrics`` is.
-        """
-        if self.from_cache or not len(self.seconds):
+        """Returns what a time depends on: the device, its threads, the sizes of the photographs."""
+        if not self.is_timed:
             return {}
         pixels = self.sizes_hw.prod(axis=1)
         smallest, largest = (self.sizes_hw[one] for one in (pixels.argmin(), pixels.argmax()))

@@ -46,11 +46,6 @@ class Mistake:
     severity: float
     is_miss: bool
 
-    @property
-    def height(self) -> float:
-        """In pixels."""
-        return float(self.box[3] - self.box[1])
-
 
 def shown_threshold(results: EvaluationResults) -> float:
     """Returns the score from which pictures show faces: that of the best F1 where it is known."""

@@ -127,31 +127,11 @@ class SliceRow:
         return self.name, self.faces.value, None if self.recall is None else self.recall.value
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A mistake as the page shows it.
-
-    Attributes:
-        image_id: the photograph.
-        height: pixels, of the missed face or of the false alarm.
-        iou: with the detection that overlaps the missed face most, whatever its score, or with the
-            annotated face that the false alarm overlaps most.
-        score: of the false alarm or of that detection; None where nothing overlaps the face.
-        picture: data URI of a JPEG.
-    """
-
-    image_id: str
-    height: float
-    iou: float
-    score: float | None
-    picture: str
-
-
 def render_page(
     metrics: Mapping[str, float],
     described: Mapping[str, Any],
     curves_png: bytes | None,
-    galleries: Mapping[str, tuple[int, Sequence[Crop]]],
+    galleries: Mapping[str, tuple[int, Sequence[Mapping[str, Any]]]],
 ) -> str:
     """Returns the HTML of the page.
 
@@ -159,7 +139,7 @@ def render_page(
         metrics: by name.
         described: what they depend on.
         curves_png: picture of precision over recall, or None.
-        galleries: by kind of mistake how many there are, and the worst of them.
+        galleries: by kind of mistake how many there are, and the worst of them; see ``_crops``.
     """
     slices, rest = split_metrics(metrics)
     environment = jinja2.Environment(
@@ -217,8 +197,13 @@ def split_metrics(
 
 def _crops(
     mistakes: Sequence[Mistake], dataset: FaceDataset, results: EvaluationResults
-) -> Iterator[Crop]:
-    """Gives the first ``MOST_CROPS`` mistakes as the page shows them."""
+) -> Iterator[dict[str, Any]]:
+    """Gives the first ``MOST_CROPS`` mistakes as the page shows them.
+
+    Of a miss, IoU and score are those of the detection that overlaps the face most, whatever its
+    score, None where nothing does; of a false alarm, the IoU is with the annotated face that it
+    overlaps most.
+    """
     places = {dataset.image_id(i): i for i in range(len(dataset))}
 
     # The mistakes of a crowd often follow one another, and decoding takes longest.
@@ -237,8 +222,13 @@ def _crops(
             score = float(found.scores[nearest]) if ious[nearest] > 0 else None
         tile = cv2.cvtColor(mistake_tile(mistake, read(image_id)), cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode(".jpg", tile, [cv2.IMWRITE_JPEG_QUALITY, CROP_QUALITY])
-        picture = _data_uri("jpeg", data.tobytes())
-        yield Crop(image_id, mistake.height, float(ious[nearest]), score, picture)
+        yield {
+            "image_id": image_id,
+            "height": float(mistake.box[3] - mistake.box[1]),
+            "iou": float(ious[nearest]),
+            "score": score,
+            "picture": _data_uri("jpeg", data.tobytes()),
+        }
 
 
 def _data_uri(picture_format: str, data: bytes) -> str:

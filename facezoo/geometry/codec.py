@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+from facezoo.geometry.boxes import xyxy_to_cxcywh
 from facezoo.structures import Grid
 
 _SMALLEST_SIDE = 1e-3
@@ -72,7 +72,7 @@ class SSDBoxCodec(BoxCodec):
         offset, log_ratio = encoded.float().split(2, dim=-1)
         centre = prior_centre + offset * self.centre_variance * prior_size
         ratio = torch.exp((log_ratio * self.size_variance).clamp(max=_LARGEST_LOG_RATIO))
-        return cxcywh_to_xyxy(torch.cat([centre, prior_size * ratio], dim=-1))
+        return _corners(centre, prior_size * ratio)
 
 
 class YOLOBoxCodec(BoxCodec):
@@ -95,7 +95,7 @@ class YOLOBoxCodec(BoxCodec):
         prior_centre, prior_size = grid.priors.float().split(2, dim=-1)
         offset, size = (2 * encoded.float().sigmoid()).split(2, dim=-1)
         centre = prior_centre + (offset - 1) * grid.strides.unsqueeze(-1)
-        return cxcywh_to_xyxy(torch.cat([centre, prior_size * size.square()], dim=-1))
+        return _corners(centre, prior_size * size.square())
 
 
 class DistributionBoxCodec(BoxCodec):
@@ -131,6 +131,10 @@ class DistributionBoxCodec(BoxCodec):
         before, after = distances.split(2, dim=-1)
         centre = grid.priors[:, :2].float()
         return torch.cat([centre - before, centre + after], dim=-1)
+
+
+def _corners(centre: Tensor, size: Tensor) -> Tensor:
+    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
 class LandmarkCodec:

@@ -81,8 +81,16 @@ def detect_batches(
         DataError: a photograph cannot be read, and there is no ``failed``.
     """
 
+    def read_timed(source: Source) -> tuple[Image | DataError, float]:
+        start = perf_counter()
+        try:
+            image: Image | DataError = read(source)
+        except DataError as error:
+            image = error
+        return image, perf_counter() - start
+
     def load(batch: Sequence[Source]) -> list[tuple[Image | DataError, float]]:
-        return [_read_timed(read, source) for source in batch]
+        return list(map(read_timed, batch))
 
     last = perf_counter()
     for batch, loaded in zip(watch(batches), read_ahead(load, batches), strict=True):
@@ -103,15 +111,6 @@ def detect_batches(
         times = [(one, (now - start) / count, (now - last) / count) for one in reading]
         last = now
         yield list(map(Photograph, sources, images, faces, times))
-
-
-def _read_timed(read: Callable[[Source], Image], source: Source) -> tuple[Image | DataError, float]:
-    start = perf_counter()
-    try:
-        image: Image | DataError = read(source)
-    except DataError as error:
-        image = error
-    return image, perf_counter() - start
 
 
 def read_ahead(load: Callable[[Source], Result], items: Sequence[Source]) -> Iterator[Result]:
@@ -150,15 +149,14 @@ def find_photographs(words: Sequence[str], out: Path | None) -> tuple[dict[Path,
     skipped = 0
     for path in map(Path, words):
         if path.is_dir():
-            pictures = [
-                file
-                for file in sorted(path.rglob("*"))
-                if file.suffix.lower() in SUFFIXES and file.is_file()
-            ]
-            others = _outside(pictures, path, out)
-            skipped += len(pictures) - len(others)
-            for file in others:
-                found.setdefault(file, file.relative_to(path))
+            drawings = out.resolve() if out and path.resolve() in out.resolve().parents else None
+            for file in sorted(path.rglob("*")):
+                if file.suffix.lower() not in SUFFIXES or not file.is_file():
+                    continue
+                if drawings in file.resolve().parents:
+                    skipped += 1
+                else:
+                    found.setdefault(file, file.relative_to(path))
         elif path.is_file():
             known = path.suffix.lower() in SUFFIXES
             found.setdefault(path, Path(path.name if known else f"{path.name}.png"))
@@ -167,14 +165,6 @@ def find_photographs(words: Sequence[str], out: Path | None) -> tuple[dict[Path,
     if not found:
         raise DataError(f"There is no photograph in {', '.join(words)}.")
     return _distinct(found), skipped
-
-
-def _outside(pictures: list[Path], folder: Path, out: Path | None) -> list[Path]:
-    """Returns the pictures of a folder without those in an output folder within it."""
-    drawings = None if out is None else out.resolve()
-    if drawings is None or folder.resolve() not in drawings.parents:
-        return pictures
-    return [file for file in pictures if drawings not in file.resolve().parents]
 
 
 def _distinct(found: dict[Path, Path]) -> dict[Path, Path]:

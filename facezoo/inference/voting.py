@@ -30,21 +30,17 @@ def vote(views: Sequence[Faces], iou_thresh: float) -> Faces:
     seen = [view for view in views if len(view)]
     if not seen:
         return views[0]
-    order = np.argsort(-np.concatenate([view.scores for view in seen]), kind="stable")
-    boxes = np.concatenate([view.boxes for view in seen])[order]
-    scores = np.concatenate([view.scores for view in seen])[order]
-    groups = _groups(torch.from_numpy(boxes), iou_thresh)
-    joined_boxes = np.stack([_mean(boxes, scores, group) for group in groups])
-    best_scores = scores[[group[0] for group in groups]]
-    points = [view.landmarks for view in seen if view.landmarks is not None]
-    if len(points) < len(seen):
-        return Faces(joined_boxes, best_scores)
-    landmarks = np.concatenate(points)[order]
-    return Faces(
-        joined_boxes,
-        best_scores,
-        np.stack([_mean(landmarks, scores, group) for group in groups]),
-    )
+    if any(view.landmarks is None for view in seen):
+        seen = [Faces(view.boxes, view.scores) for view in seen]
+    faces = Faces.cat(seen)
+    faces = faces[np.argsort(-faces.scores, kind="stable")]
+    groups = _groups(torch.from_numpy(faces.boxes), iou_thresh)
+
+    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([_mean(values, faces.scores, group) for group in groups])
+
+    landmarks = None if faces.landmarks is None else mean(faces.landmarks)
+    return Faces(mean(faces.boxes), faces.scores[[group[0] for group in groups]], landmarks)
 
 
 def unmirrored(faces: Faces, width: int) -> Faces:

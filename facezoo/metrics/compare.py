@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from facezoo.metrics.bootstrap import Difference, difference_of_ap
 from facezoo.metrics.evaluate_predictions import (
     ANNOTATION,
-    check_folder,
     check_known,
     find_truth,
     read_predictions,
@@ -24,6 +23,7 @@ from facezoo.metrics.evaluators.operating_point import best_threshold
 from facezoo.metrics.evaluators.slices import Slices
 from facezoo.metrics.evaluators.wider_face_ap import WiderFaceAP
 from facezoo.metrics.matching import match_set
+from facezoo.metrics.predictions import check_folder
 from facezoo.structures import Faces, Truth
 
 IOU = 0.5

@@ -16,7 +16,7 @@ from facezoo.metrics.evaluators.landmark_error import LandmarkError
 from facezoo.metrics.evaluators.slices import Slices
 from facezoo.metrics.evaluators.wider_face_ap import WiderFaceAP
 from facezoo.metrics.official_truth import LAYOUT, find_official_truth
-from facezoo.metrics.predictions import read_widerface_predictions
+from facezoo.metrics.predictions import check_folder, read_widerface_predictions
 from facezoo.structures import Faces, Truth
 
 ANNOTATION = "the annotation with the attributes"
@@ -79,12 +79,6 @@ def evaluate_predictions(
 def slice_evaluators() -> list[Evaluator]:
     """Returns what ``--slices`` adds to an evaluation."""
     return [Slices(), LandmarkError(), Calibration(), Duplicates()]
-
-
-def check_folder(directory: Path) -> None:
-    """Raises DataError unless a folder of predictions is there."""
-    if not directory.is_dir():
-        raise DataError(f"There is no folder of predictions {directory}; give an existing one.")
 
 
 def check_known(

@@ -89,8 +89,7 @@ def read_widerface_predictions(
         DataError: there is no such folder or it has no text file, a file is malformed, or a name
             leads out of the folder.
     """
-    if not folder.is_dir():
-        raise DataError(f"There is no folder of predictions {folder}; give an existing one.")
+    check_folder(folder)
     if names is None:
         paths = {
             _image_of(path.relative_to(folder)): path for path in sorted(folder.rglob("*.txt"))
@@ -109,6 +108,12 @@ def read_widerface_predictions(
             raise DataError(f"{path} cannot be read ({error}); write it again.") from error
         predictions[image_id] = _parse(path, text)
     return predictions
+
+
+def check_folder(folder: Path) -> None:
+    """Raises DataError unless a folder of predictions is there."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder of predictions {folder}; give an existing one.")
 
 
 def write_coco_predictions(path: Path, predictions: Mapping[str, Faces]) -> None:

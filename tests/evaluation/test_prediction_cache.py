@@ -313,7 +313,7 @@ def test_a_disk_that_fills_is_said_once_and_the_evaluation_goes_on(
 
 def test_what_cannot_be_kept_is_said(look: Callable, root: Path, tmp_path: Path) -> None:
     drawn = SyntheticFaces(num_images=2, image_size=64)
-    with pytest.raises(ConfigError, match="SyntheticFaces does not say which files"):
+    with pytest.raises(ConfigError, match="SyntheticFaces may be in none"):
         evaluate("tiny_test", data=drawn, weights=tmp_path / "w.safetensors", cache=tmp_path)
     with pytest.raises(ConfigError, match="A cache goes with a model that is not built yet"):
         evaluate(build_model("tiny_test"), data=drawn, cache=tmp_path)

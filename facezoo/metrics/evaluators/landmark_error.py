@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facezoo.errors import ConfigError
 from facezoo.metrics.evaluator import NO_FACES, Evaluator, Result
-from facezoo.metrics.matching import Matches, check_share, is_counted, match_set
+from facezoo.metrics.matching import check_share, is_counted, match_set
 from facezoo.registry import EVALUATORS
 from facezoo.structures import NUM_LANDMARKS, Faces, Truth
 
@@ -81,9 +81,13 @@ class LandmarkError(Evaluator):
         matches = match_set(predictions, truth, self.iou)
         found = matches.hit & (matches.scores >= self.score_thresh)
         faces = matches.taken[found]
-        predicted = _predicted_landmarks(predictions, truth)[found]
-        annotated = _annotated_landmarks(truth)[faces]
-        return _normalised_errors(predicted, annotated, _box_sizes(matches)[faces])
+        given = [predictions.get(image_id, NO_FACES) for image_id in truth]
+        predicted = _joined([_or_unknown(one.landmarks, len(one)) for one in given])
+        annotated = _joined(
+            [_or_unknown(one.landmarks, len(one.boxes))[is_counted(one)] for one in truth.values()]
+        )
+        sides = matches.face_boxes[:, 2:] - matches.face_boxes[:, :2]
+        return _normalised_errors(predicted[found], annotated[faces], np.sqrt(sides.prod(1))[faces])
 
     def _summary(self, errors: NDArray[np.float64]) -> dict[str, float]:
         # The area under a step function of the errors, from 0 to the limit, is this mean.
@@ -110,26 +114,6 @@ def _normalised_errors(
     valid = (count > 0)[:, None] & (lengths > 0)
     errors = np.full(lengths.shape, np.nan)
     return np.divide((total / np.maximum(1, count))[:, None], lengths, out=errors, where=valid)
-
-
-def _box_sizes(matches: Matches) -> NDArray[np.float64]:
-    widths = matches.face_boxes[:, 2] - matches.face_boxes[:, 0]
-    return np.sqrt(widths * matches.heights)
-
-
-def _predicted_landmarks(
-    predictions: Mapping[str, Faces], truth: Mapping[str, Truth]
-) -> NDArray[np.float64]:
-    """Returns P x L x 2, NaN where a model gives none, in the order of ``Matches``."""
-    found = [predictions.get(image_id, NO_FACES) for image_id in truth]
-    return _joined([_or_unknown(faces.landmarks, len(faces)) for faces in found])
-
-
-def _annotated_landmarks(truth: Mapping[str, Truth]) -> NDArray[np.float64]:
-    """Returns F x L x 2, NaN where unknown, in the order of ``Matches``."""
-    return _joined(
-        [_or_unknown(one.landmarks, len(one.boxes))[is_counted(one)] for one in truth.values()]
-    )
 
 
 def _or_unknown(landmarks: NDArray[np.float32] | None, faces: int) -> NDArray[np.float32]:

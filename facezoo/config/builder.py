@@ -3,7 +3,7 @@
 Children are built first and handed over finished. What a part leaves out is filled from the
 context, which is what is known from the parts already built: a neck's ``in_channels`` and
 ``in_strides`` are the backbone's ``out_channels`` and ``out_strides``. A config never has to say
-so; where it does and disagrees, that is an error. Problems are collected, so that one run tells
+so; where it does and disagrees, that is an error. Problems are collected, so that one run reports
 all.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 
 from facezoo.config.config import Config
 from facezoo.config.signatures import (
-    Signature,
     buildable,
     check_value,
     holds_parts,
@@ -29,7 +28,7 @@ from facezoo.config.yaml_tree import join
 from facezoo.errors import ConfigError, FacezooError, did_you_mean
 from facezoo.registry import Registry, registry_of
 
-_PUBLISHED = {
+_CONTEXT_OF = {
     "out_channels": "in_channels",
     "out_strides": "in_strides",
     "num_landmarks": "num_landmarks",
@@ -37,14 +36,8 @@ _PUBLISHED = {
 """Attributes of a part that was built, and the arguments that they fill in the parts after it."""
 
 
-class Unbuilt:
-    """Stands for a part with a problem, so that nothing that needs it is built or complained of."""
-
-    def __repr__(self) -> str:
-        return "a part with a problem"
-
-
-UNBUILT = Unbuilt()
+UNBUILT: Any = object()
+"""Stands for a part with a problem, so that nothing that needs it is built or reported again."""
 
 
 class Builder:
@@ -74,8 +67,8 @@ class Builder:
             raise ConfigError(self.problems)
         return result
 
-    def complain(self, path: str, sentence: str) -> None:
-        """Notes a problem at a dotted path, with file and line.
+    def add_problem(self, path: str, sentence: str) -> None:
+        """Adds a problem at a dotted path, with file and line.
 
         A sentence that begins with a path of its own, at or below ``path``, keeps it.
         """
@@ -92,26 +85,26 @@ class Builder:
         """Builds a part that stands at the top of the config."""
         node = None if self.config is None else self.config.get(name)
         if node is None:
-            self.complain(name, f"this config has no {name!r}, a mapping with a 'type'")
+            self.add_problem(name, f"this config has no {name!r}, a mapping with a 'type'")
             return UNBUILT
         return self.part(node, registry, name, context)
 
     def part(self, node: Any, registry: Registry, path: str, context: Mapping[str, Any]) -> Any:
         """Builds a part from a mapping with ``type``."""
         if not isinstance(node, Mapping) or not isinstance(node.get("type"), str):
-            self.complain(
+            self.add_problem(
                 path, f"takes a mapping with a 'type' out of {registry.name}, not {show(node)}"
             )
             return UNBUILT
         try:
             part, named = registry.find(node["type"])
         except ConfigError as error:
-            self.complain(join(path, "type"), str(error))
+            self.add_problem(join(path, "type"), str(error))
             return UNBUILT
         given = {key: value for key, value in node.items() if key != "type"}
-        return self._make(part, node["type"], given, named, registry, path, context)
+        return self._build_class(part, node["type"], given, named, registry, path, context)
 
-    def _make(
+    def _build_class(
         self,
         part: type,
         label: str,
@@ -125,41 +118,42 @@ class Builder:
         try:
             signature = signature_of(part)
         except ConfigError as error:
-            self.complain(path, str(error))
+            self.add_problem(path, str(error))
             return UNBUILT
         absent = missing(given, signature)
         local = dict(context)
         values: dict[str, Any] = dict(named)
         for name, argument in signature.arguments.items():
+            where = join(path, name)
             if name in named:
                 continue
             if name in given:
-                where = join(path, name)
-                values[name] = self._value(
+                values[name] = self._build_argument(
                     given[name], argument.hint, label, where, local, registry
                 )
-                self._compare(given[name], name, context, where)
+                self._check_against_context(given[name], name, context, where)
             elif name in local or name in self.defaults:
-                known = local[name] if name in local else self.defaults[name]
-                values[name] = self._checked(known, argument.hint, label, join(path, name))
+                known = {**self.defaults, **local}[name]
+                values[name] = self._checked_value(known, argument.hint, label, where)
             elif argument.required:
                 values[name] = UNBUILT
                 if name in absent:
-                    self.complain(path, f"{label} needs {name!r}; its arguments are {signature}")
-        for key in given:
-            if key not in signature.arguments or key in named:
-                where = join(path, key)
-                if signature.is_open and key not in named:
-                    hint = signature.rest
-                    values[key] = self._value(given[key], hint, label, where, local, registry)
-                else:
-                    self._unknown(key, label, signature, where)
-                    values[key] = UNBUILT
+                    self.add_problem(path, f"{label} needs {name!r}; its arguments are {signature}")
+        for key in [one for one in given if one not in signature.arguments or one in named]:
+            where = join(path, key)
+            if signature.is_open and key not in named:
+                hint = signature.rest
+                values[key] = self._build_argument(given[key], hint, label, where, local, registry)
+            else:
+                values[key] = UNBUILT
+                near = did_you_mean(key, signature.arguments)
+                hint = near or f"; its arguments are {signature}"
+                self.add_problem(where, f"{label} has no argument {key!r}{hint}")
         if any(value is UNBUILT for value in values.values()):
             return UNBUILT
-        return self._call(part, label, values, signature.is_open, path)
+        return self._instantiate(part, label, values, signature.is_open, path)
 
-    def _call(
+    def _instantiate(
         self, part: type, label: str, values: dict[str, Any], is_open: bool, path: str
     ) -> Any:
         # An adapter's arguments meet their own check inside, as a TypeError where it is Python's.
@@ -168,17 +162,17 @@ class Builder:
             return part(**values)
         except ConfigError as error:
             for sentence in error.problems:
-                self.complain(_blamed(sentence, values, label, path), sentence)
+                self.add_problem(_path_of_argument(sentence, values, label, path), sentence)
         except FacezooError as error:
             if not self.tolerant:
                 raise
-            self.complain(path, str(error))
+            self.add_problem(path, str(error))
         except refusals as error:
             sentence = f"{label} refuses its arguments: {error}"
-            self.complain(_blamed(str(error), values, label, path), sentence)
+            self.add_problem(_path_of_argument(str(error), values, label, path), sentence)
         return UNBUILT
 
-    def _value(
+    def _build_argument(
         self,
         value: Any,
         hint: Any,
@@ -194,76 +188,71 @@ class Builder:
         inner = Any if anything else item_hint(hint, kind)
         built, items = value, []
         if isinstance(value, Mapping) and classes:
-            return self._described(value, classes[0], label, path, local)
+            return self._build_for_hint(value, classes[0], label, path, local)
         if isinstance(value, Mapping) and anything and registry and "type" in value:
             return self.part(value, registry, path, local)
         if isinstance(value, Mapping) and holds_parts(inner):
             built = {
-                key: self._value(one, inner, label, join(path, key), local, registry)
+                key: self._build_argument(one, inner, label, join(path, key), local, registry)
                 for key, one in value.items()
             }
             items = list(built.values())
         elif isinstance(value, (list, tuple)) and holds_parts(inner):
             items = [
-                self._value(one, inner, label, join(path, index), local, registry)
+                self._build_argument(one, inner, label, join(path, index), local, registry)
                 for index, one in enumerate(value)
             ]
             built = type(value)(items)
         elif classes and check_value(value, hint)[1] and (expected := registry_of(classes[0])):
             return self.part(value, expected, path, local)
         elif classes:
-            publish(value, local)
+            add_to_context(value, local)
         if any(one is UNBUILT for one in items):
             return UNBUILT
-        return self._checked(built, hint, label, path)
+        return self._checked_value(built, hint, label, path)
 
-    def _described(
+    def _build_for_hint(
         self, value: Mapping[str, Any], wanted: type, label: str, path: str, local: dict[str, Any]
     ) -> Any:
         """Builds what a class in a hint stands for: a registered part, or a plain class."""
         registry = registry_of(wanted)
         if registry is None:
-            return self._make(wanted, wanted.__name__, value, {}, None, path, local)
+            return self._build_class(wanted, wanted.__name__, value, {}, None, path, local)
         part = self.part(value, registry, path, local)
-        publish(part, local)
+        add_to_context(part, local)
         if part is UNBUILT or isinstance(part, wanted):
             return part
         fitting = [name for name, one in registry if issubclass(one, wanted)]
         such = f": give one, such as {', '.join(sorted(fitting))}" if fitting else ""
-        self.complain(path, f"{label} takes {wanted.__name__}, not {value['type']}{such}")
+        self.add_problem(path, f"{label} takes {wanted.__name__}, not {value['type']}{such}")
         return UNBUILT
 
-    def _checked(self, value: Any, hint: Any, label: str, path: str) -> Any:
+    def _checked_value(self, value: Any, hint: Any, label: str, path: str) -> Any:
         if value is UNBUILT:
             return value
-        checked, complaint = check_value(value, hint)
-        if complaint:
-            self.complain(path, f"{label} {complaint}")
+        checked, problem = check_value(value, hint)
+        if problem:
+            self.add_problem(path, f"{label} {problem}")
             return UNBUILT
         return checked
 
-    def _compare(self, given: Any, name: str, context: Mapping[str, Any], path: str) -> None:
-        """Complains where the config says other than the parts that were built before."""
+    def _check_against_context(
+        self, given: Any, name: str, context: Mapping[str, Any], path: str
+    ) -> None:
+        """Reports an argument that contradicts the parts that were built before."""
         known = context.get(name, given)
         if isinstance(known, tuple):
             known = list(known)
         if known is not UNBUILT and given != known:
-            self.complain(
+            self.add_problem(
                 path,
                 f"the config says {show(given)}, but what was built before gives {show(known)}; "
                 "leave it out",
             )
 
-    def _unknown(self, key: str, label: str, signature: Signature, path: str) -> None:
-        near = did_you_mean(key, signature.arguments)
-        sentence = f"{label} has no argument {key!r}{near}"
-        if not near:
-            sentence += f"; its arguments are {signature}"
-        self.complain(path, sentence)
 
-
-def _blamed(sentence: str, values: Mapping[str, Any], label: str, path: str) -> str:
-    """Returns the path of the argument that a class names in its own complaint, else ``path``."""
+def _path_of_argument(sentence: str, values: Mapping[str, Any], label: str, path: str) -> str:
+    """Returns the path of the argument that a class names in its own message, else ``path``."""
     words = [sentence.split(" ", 1)[0], *re.findall(r"'([\w.]+)'", sentence)]
     arguments = [word for word in words if word in values]
     if arguments:
@@ -271,9 +260,9 @@ def _blamed(sentence: str, values: Mapping[str, Any], label: str, path: str) -> 
     return join(path, "type") if any(label.endswith(f".{word}") for word in words) else path
 
 
-def publish(part: Any, context: dict[str, Any]) -> None:
-    """Tells the parts that come after ``part`` what it gives."""
-    for attribute, argument in _PUBLISHED.items():
+def add_to_context(part: Any, context: dict[str, Any]) -> None:
+    """Adds what ``part`` gives to the context of the parts after it."""
+    for attribute, argument in _CONTEXT_OF.items():
         value = getattr(part, attribute, None)
         if part is UNBUILT:
             context[argument] = UNBUILT

@@ -146,5 +146,5 @@ def _value(node: Node, hint: Any, path: str, tree: Node) -> tuple[Any, list[str]
     inner = next((one for one in members(hint) if buildable(one)), None)
     if inner is not None and node.value is not None:
         return _build(node, inner, path, tree)
-    value, complaint = check_value(to_plain(node), hint)
-    return value, [f"{path}: {complaint}{node.place}"] if complaint else []
+    value, problem = check_value(to_plain(node), hint)
+    return value, [f"{path}: {problem}{node.place}"] if problem else []

@@ -80,17 +80,17 @@ def signature_of(part: type) -> Signature:
 
 
 def check_value(value: Any, hint: Any) -> tuple[Any, str]:
-    """Returns the value as its hint wants it, and a complaint, which is empty where it fits."""
+    """Returns the value as its hint wants it, and what is wrong, which is empty where it fits."""
     try:
         return TypeAdapter(_strict(hint), config=_STRICT).validate_python(value), ""
     except ValidationError as error:
-        complaint = f"takes {hint_text(hint)}, not {show(value)}"
+        problem = f"takes {hint_text(hint)}, not {show(value)}"
         first, *others = error.errors(include_url=False)
         if first["loc"] and not others:
             place = ".".join(str(step) for step in first["loc"])
             reason = first["msg"].replace("Input", show(first["input"]), 1)
-            complaint += f": at {place}, {reason}"
-        return value, complaint
+            problem += f": at {place}, {reason}"
+        return value, problem
 
 
 def members(hint: Any) -> tuple[Any, ...]:

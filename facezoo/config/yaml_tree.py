@@ -7,7 +7,7 @@ written twice is an error, and so is any tag that stands for more than plain dat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -18,17 +18,26 @@ from facezoo.errors import ConfigError
 
 Key = str | int
 _TAG = "tag:yaml.org,2002:"
-_SCALARS = {
-    "null": (r"~|null|Null|NULL|", [*"~nN", ""]),
-    "bool": (r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
-    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", [*"-+0123456789"]),
+_SCALARS: dict[str, tuple[str, list[str], Callable[[str], Any]]] = {
+    "null": (r"~|null|Null|NULL|", [*"~nN", ""], lambda text: None),
+    "bool": (
+        r"true|True|TRUE|false|False|FALSE",
+        [*"tTfF"],
+        lambda text: ("false", "true").index(text.lower()) == 1,
+    ),
+    "int": (
+        r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+        [*"-+0123456789"],
+        lambda text: int(text, 0 if text[:2] in ("0o", "0x") else 10),
+    ),
     "float": (
         r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
         r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         [*"-+0123456789."],
+        lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
     ),
 }
-"""Pattern of each kind of plain scalar and the characters that it can begin with."""
+"""Of each kind of plain scalar its pattern, the characters that it can begin with, its value."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +88,9 @@ class Node:
 
     def child(self, key: str) -> tuple[Key, Node] | None:
         """Returns the key and node that a step of a dotted path means, or None."""
-        if isinstance(self.value, dict) and key in self.value:
-            return key, self.value[key]
-        if key.isdecimal():
-            known = dict(self.children())
-            if int(key) in known:
-                return int(key), known[int(key)]
-        return None
+        known = dict(self.children())
+        keys: list[Key] = [key, int(key)] if key.isdecimal() else [key]
+        return next(((one, known[one]) for one in keys if one in known), None)
 
     def find(self, path: str) -> tuple[Node, bool]:
         """Returns the node at a dotted path and True, or the last on the way and False."""
@@ -123,7 +128,7 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.represent_str)
 
 
-for _name, (_pattern, _first) in _SCALARS.items():
+for _name, (_pattern, _first, _) in _SCALARS.items():
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})$"), _first)
 
@@ -183,22 +188,20 @@ def from_plain(value: Any, origin: Origin, path: str = "") -> Node:
 
 def to_plain(node: Node) -> Any:
     """Returns the plain data of a tree, a copy of it."""
-    if isinstance(node.value, dict):
-        return {key: to_plain(child) for key, child in node.value.items()}
-    if isinstance(node.value, list):
-        return [to_plain(child) for child in node.value]
-    return node.value
+    return _mapped(node, to_plain)
 
 
 def copy_tree(node: Node) -> Node:
     """Returns a copy as it was before ``${...}`` was computed."""
     if node.reference is not None:
         return Node(node.reference, node.origin, note=node.note)
+    return Node(_mapped(node, copy_tree), node.origin, note=node.note)
+
+
+def _mapped(node: Node, function: Callable[[Node], Any]) -> Any:
     if isinstance(node.value, dict):
-        return Node({key: copy_tree(child) for key, child in node.value.items()}, node.origin)
-    if isinstance(node.value, list):
-        return Node([copy_tree(child) for child in node.value], node.origin)
-    return Node(node.value, node.origin, note=node.note)
+        return {key: function(child) for key, child in node.value.items()}
+    return [function(child) for child in node.value] if isinstance(node.value, list) else node.value
 
 
 def walk(node: Node, path: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], Node]]:
@@ -235,9 +238,9 @@ def show_path(path: Path) -> str:
 
 def scalar(text: str) -> Any:
     """Returns what a plain scalar of YAML 1.2 stands for."""
-    for name, (pattern, _) in _SCALARS.items():
+    for pattern, _, value_of in _SCALARS.values():
         if re.fullmatch(pattern, text):
-            return _scalar(name, text)
+            return value_of(text)
     return text
 
 
@@ -258,9 +261,11 @@ def _convert(node: yaml.Node | None, origin: Origin, above: tuple[int, ...]) -> 
     if isinstance(node, yaml.SequenceNode) and tag == "seq":
         items = [_convert(one, _at(one, origin), above) for one in node.value]
         return Node(items, origin)
-    if isinstance(node, yaml.ScalarNode) and tag in (*_SCALARS, "str"):
+    if isinstance(node, yaml.ScalarNode) and tag == "str":
+        return Node(node.value, origin)
+    if isinstance(node, yaml.ScalarNode) and tag in _SCALARS:
         try:
-            return Node(_scalar(tag, node.value), origin)
+            return Node(_SCALARS[tag][2](node.value), origin)
         except ValueError as error:
             raise ConfigError(f"{origin}: {node.value!r} is no {tag}") from error
     raise ConfigError(f"{origin}: the YAML tag {node.tag!r} is refused: a config is plain data")
@@ -284,20 +289,6 @@ def _mapping(node: yaml.MappingNode, origin: Origin, above: tuple[int, ...]) -> 
 def _at(node: yaml.Node, origin: Origin) -> Origin:
     line = None if origin.line is None else node.start_mark.line + 1
     return Origin(origin.label, line, origin.folder)
-
-
-def _scalar(tag: str, text: str) -> Any:
-    if tag == "null":
-        return None
-    if tag == "bool":
-        if text.lower() not in ("true", "false"):
-            raise ValueError(text)
-        return text.lower() == "true"
-    if tag == "int":
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-    if tag == "float":
-        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    return text
 
 
 def _lines(node: Node, indent: int, origins: bool) -> list[str]:

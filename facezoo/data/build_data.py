@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from facezoo.config.builder import UNBUILT, Builder, publish
+from facezoo.config.builder import UNBUILT, Builder, add_to_context
 from facezoo.config.config import Config
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.transforms.batch_transform import BatchTransform
@@ -50,13 +50,13 @@ def _split(builder: Builder, config: Config, split: str) -> Any:
     path = f"data.{split}"
     node = config.get(path)
     if not isinstance(node, Mapping) or "dataset" not in node:
-        builder.complain(path, "there is no data set: give it a mapping with 'dataset'")
+        builder.add_problem(path, "there is no data set: give it a mapping with 'dataset'")
         return UNBUILT
     known = {name: config.get(f"data.{name}") for name in ("root", "image_size")}
     builder.defaults = {name: value for name, value in known.items() if value is not None}
     context: dict[str, Any] = {}
     dataset = builder.part(node["dataset"], DATASETS, f"{path}.dataset", context)
-    publish(dataset, context)
+    add_to_context(dataset, context)
     transforms = _transforms(builder, config, f"{path}.transforms", context)
     builder.defaults = {}
     return dataset, transforms
@@ -78,7 +78,7 @@ def _transforms(
             if wants_batches
             else ("whole batches", "batch_transforms")
         )
-        builder.complain(
+        builder.add_problem(
             f"{path}.{index}", f"{node['type']} changes {changes}; list it in data.train.{name}"
         )
     return found

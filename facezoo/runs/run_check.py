@@ -70,7 +70,7 @@ def _model_to_check(builder: Builder) -> Any:
     try:
         return builder.section("model", DETECTORS)
     except RuntimeError as error:
-        builder.complain("model", f"it cannot be built: {error}")
+        builder.add_problem("model", f"it cannot be built: {error}")
         return UNBUILT
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb
-from facezoo.terminal import terminal
+from facezoo.terminal import tracked
 
 if TYPE_CHECKING:
     from facezoo.datatools.inspection import Inspection
@@ -31,8 +31,9 @@ def add_parser(actions: Any) -> None:
         "Read every annotated image and every line of the annotation, and report what is wrong:\n"
         "images that are missing, broken, there twice or in both splits; boxes without area,\n"
         "outside their image or there twice; landmarks far from their face. The exit code is 1\n"
-        "where anything was found. ROOT is a folder in the layout of WIDER FACE, a COCO json\n"
-        "beside its images, or an annotation file, whose images are read where they are there.",
+        "where anything was found. ROOT is a folder in the layout of WIDER FACE or of YOLO, a\n"
+        "COCO json beside its images, an annotation file or a folder of labels; images are read\n"
+        "where they are there.",
         "  facezoo data check data/widerface\n"
         "  facezoo data check data/widerface --split train --json findings.json\n"
         "  facezoo data check faces.json --fix cleaned",
@@ -51,36 +52,21 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Checks, prints, and writes what was asked for."""
-    from facezoo.datatools.inspection import inspect, open_annotation_files, write_repaired
+    from facezoo.data.annotations import open_annotation_files
+    from facezoo.datatools.inspection import inspect, write_repaired
     from facezoo.datatools.inspection.repair import copies_of
 
     files = open_annotation_files(arguments.root, arguments.split)
     if arguments.fix is not None:
         copies_of(files, arguments.root, arguments.fix)  # refuse before the images are read
-    inspections = inspect(files, _watched)
+    inspections = inspect(files, lambda images, total: tracked(images, "reading images", total))
     _print(inspections)
     if arguments.json is not None:
         write_json(arguments.json, [one.as_json() for one in inspections])
-    found = any(one.findings for one in inspections)
     if arguments.fix is not None:
         for path in write_repaired(inspections, arguments.root, arguments.fix):
             stdout().print(f"written: {path}")
-    return 1 if found else 0
-
-
-def _watched(images: Iterable[Any], total: int) -> Iterable[Any]:
-    """Shows on a terminal how far it is."""
-    import rich.progress
-
-    console = terminal()
-    return rich.progress.track(
-        images,
-        "reading images",
-        total=total,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    return int(any(one.findings for one in inspections))
 
 
 def _print(inspections: Sequence[Inspection]) -> None:

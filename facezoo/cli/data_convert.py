@@ -6,8 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from facezoo.cli.options import add_options, chosen
 from facezoo.cli.output import stdout
 from facezoo.cli.parsing import add_verb
+
+CONVERT = "facezoo.datatools.convert:convert"
 
 
 def add_parser(actions: Any) -> None:
@@ -28,38 +31,15 @@ def add_parser(actions: Any) -> None:
         "      --out data/yolo/labels/val",
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the annotation to read")
-    for option, what in (("from", "SOURCE"), ("to", "PLACE")):
-        parser.add_argument(
-            f"--{option}",
-            dest=f"{option}_format",
-            required=True,
-            metavar="FORMAT",
-            help=f"the format of {what}",
-        )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="PLACE", help="where to write; it must be new"
-    )
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="folder of the images (default: where the layout of SOURCE has them, for widerface "
-        "and yolo)",
-    )
+    add_options(parser, CONVERT, "out", "images", from_format="from", to_format="to")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Converts, and prints what is there now and what is lost."""
-    from facezoo.datatools.formats.conversion import convert
+    from facezoo.datatools.convert import convert
 
-    done = convert(
-        arguments.source,
-        arguments.from_format,
-        arguments.to_format,
-        arguments.out,
-        images=arguments.images,
-    )
+    done = convert(arguments.source, **chosen(arguments))
     console = stdout()
     console.print(f"{arguments.out}: {done.images:,} images, {done.faces:,} faces")
     for sentence in done.lost:

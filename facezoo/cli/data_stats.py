@@ -50,7 +50,7 @@ def add_parser(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and writes what was asked for."""
-    from facezoo.datatools.inspection import open_annotation_files
+    from facezoo.data.annotations import open_annotation_files
     from facezoo.datatools.statistics import OFFICIAL_COUNTS, statistics
 
     files = open_annotation_files(arguments.root, arguments.split)

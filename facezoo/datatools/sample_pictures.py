@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_dataset
-from facezoo.data.datasets.coco_faces import CocoFaces
+from facezoo.data.datasets.annotated_images import CocoFaces
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.wider_face import WiderFace
 from facezoo.data.images import write_image

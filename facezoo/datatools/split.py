@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
-from facezoo.datatools.formats.image_files import list_images
+from facezoo.data.annotations.image_files import list_images
 from facezoo.errors import ConfigError, DataError
 
 PART_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.datasets.wider_face import ATTRIBUTES
-from facezoo.datatools.inspection.annotation_file import AnnotationFile
-from facezoo.errors import DataError
+from facezoo.data.annotations.annotation_file import ATTRIBUTES, AnnotationFile
 
 HEIGHTS = {"0-8": 0, "8-16": 8, "16-32": 16, "32-64": 32, "64-128": 64, "128+": 128}
 """Buckets of face heights with their lower ends in pixels, as those of ``RecallBySize``."""
@@ -59,12 +57,7 @@ def statistics(file: AnnotationFile) -> dict[str, Any]:
     Raises:
         DataError: a part of the file cannot be read.
     """
-    if file.faults:
-        first, count = file.faults[0], len(file.faults)
-        raise DataError(
-            f"{first.where}: {first.message}; see all {count} such places with "
-            f"`facezoo data check {file.path}`."
-        )
+    file.strict()
     per_image = np.bincount(file.owners, minlength=len(file.names))
     usable = file.has_area()
     boxes = file.boxes[usable]
@@ -82,7 +75,7 @@ def statistics(file: AnnotationFile) -> dict[str, Any]:
         "face_heights": _counted(boxes[:, 3] - boxes[:, 1], HEIGHTS),
         "dropped": int((~usable).sum()),
         "ignored": int((file.ignore & usable).sum()),
-        "with_landmarks": int((~np.isnan(file.landmarks[..., 0])).any(axis=1).sum()),
+        "with_landmarks": int(file.known().any(axis=1).sum()),
         "attributes": _attributes(file),
         "official": _is_official(file),
     }

@@ -12,11 +12,9 @@ import numpy as np
 
 from facezoo.config.config import Config
 from facezoo.data.build_data import build_dataset
-from facezoo.data.datasets.annotated_images import AnnotatedImages
-from facezoo.data.datasets.coco_faces import CocoFaces
-from facezoo.data.datasets.concat import Concat
+from facezoo.data.datasets.annotated_images import AnnotatedImages, CocoFaces
+from facezoo.data.datasets.combined import Concat, Subset
 from facezoo.data.datasets.face_dataset import FaceDataset
-from facezoo.data.datasets.subset import Subset
 from facezoo.data.datasets.wider_face import WiderFace
 from facezoo.errors import ConfigError, DataError
 from facezoo.metrics.evaluator import Evaluator

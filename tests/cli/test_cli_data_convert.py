@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facezoo.cli import main
-from facezoo.datatools.formats import conversion
+from facezoo.data.annotations import FORMATS
 
 LABELS = "# a/1.png\n1 2 3 4 {} 0.5\n# b/2.png\n5 6 7 8 {} 0.5\n".format(
     " ".join(["5 6 0"] * 5), " ".join(["-1"] * 15)
@@ -49,7 +49,7 @@ def test_convert_says_what_is_there_and_what_is_lost(capsys: pytest.CaptureFixtu
 
 def test_convert_names_the_formats_there_are(capsys: pytest.CaptureFixture) -> None:
     assert main(["data", "convert", "--help"]) == 0
-    assert f"Formats: {', '.join(conversion.FORMATS)}." in capsys.readouterr().out
+    assert f"Formats: {', '.join(FORMATS)}." in capsys.readouterr().out
     words = ["data", "convert", "label.txt", "--to", "yolo", "--out", "x", "--from"]
     assert main([*words, "voc"]) == 2
     assert "yolo-landmarks" in capsys.readouterr().err

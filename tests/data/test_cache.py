@@ -15,8 +15,7 @@ import pytest
 import torch
 
 from facezoo.data.datasets.annotated_images import AnnotatedImages, Annotations
-from facezoo.data.datasets.concat import Concat
-from facezoo.data.datasets.subset import Subset
+from facezoo.data.datasets.combined import Concat, Subset
 from facezoo.data.images import read_image, write_image
 from facezoo.data.loading import cache as cache_module
 from facezoo.data.loading.cache import FILE_NAME, MEMORY, ImageCache

@@ -95,13 +95,16 @@ def test_counts(folder):
 def test_category_is_chosen_by_name(folder):
     content = changed("annotations", 0, category_id=2)
     content["categories"] = [{"id": 2, "name": "person"}, {"id": 1, "name": "face"}]
-    with pytest.raises(DataError, match=r"2 categories \(person, face\); say with category"):
-        opened(folder, content)
-    with pytest.raises(DataError, match="no single category 'head'; it has person, face"):
+    said = r"2 categories \(person, face\) and no single one named 'head'; .* as category"
+    with pytest.raises(DataError, match=said):
         opened(folder, content, category="head")
-    dataset = opened(folder, content, category="face")
-    assert len(dataset) == 3 and dataset.counts["faces"] == 4
-    assert dataset.counts["other_categories"] == 1
+    for category in ("face", None):  # of several, the one of that name
+        dataset = opened(folder, content, category=category)
+        assert len(dataset) == 3 and dataset.counts["faces"] == 4
+        assert dataset.counts["other_categories"] == 1
+    content["categories"][1]["name"] = "head"
+    with pytest.raises(DataError, match=r"2 categories \(person, head\) and no .* named 'face'"):
+        opened(folder, content)
 
 
 def test_no_annotation_at_all(folder):
@@ -119,20 +122,26 @@ def test_no_annotation_at_all(folder):
         ({"images": [], "categories": []}, "has no list 'annotations'"),
         ({**CONTENT, "categories": {}}, "has no list 'categories'"),
         ({**CONTENT, "images": [], "annotations": []}, "names no image"),
-        ({**CONTENT, "images": ["a.jpg"]}, r"images\[0\] has no 'id'"),
-        (without("annotations", 1, "bbox"), r"annotations\[1\] has no 'bbox'"),
-        (without("images", 2, "file_name"), r"images\[2\] has no 'file_name'"),
-        (changed("annotations", 3, image_id=99), r"annotations\[3\] is of image 99, which is not"),
-        (changed("annotations", 3, image_id=[1]), r"annotations\[3\] has no 'image_id'"),
+        ({**CONTENT, "images": ["a.jpg"]}, r"images\[0\]: the image has no id"),
+        (without("annotations", 1, "bbox"), r"annotations\[1\]: bbox is None, not 4"),
+        (without("images", 2, "file_name"), r"images\[2\]: the image has no file_name"),
+        (
+            changed("annotations", 3, image_id=99),
+            r"annotations\[3\]: .* of image 99, which is not",
+        ),
+        (
+            changed("annotations", 3, image_id=[1]),
+            r"annotations\[3\]: .* of image \[1\], which",
+        ),
         (
             changed("annotations", 2, bbox=[1, 2, float("nan"), 4]),
-            r"bbox of annotations\[2\] .*nan",
+            r"annotations\[2\]: bbox .*nan",
         ),
-        (changed("annotations", 2, bbox=[1, 2, 10**400, 4]), r"bbox of annotations\[2\]"),
-        (changed("annotations", 2, bbox=[1, 2, 3]), r"bbox of annotations\[2\] .*not 4 finite"),
-        (changed("annotations", 2, bbox="box"), r"bbox of annotations\[2\] is box"),
-        (changed("annotations", 2, keypoints=[1] * 51), r"keypoints .*\[2\] .*not 15 finite"),
-        (changed("images", 1, id=7), r"images\[1\] has the id 7 of another image"),
+        (changed("annotations", 2, bbox=[1, 2, 10**400, 4]), r"annotations\[2\]: bbox"),
+        (changed("annotations", 2, bbox=[1, 2, 3]), r"annotations\[2\]: bbox .*not 4 finite"),
+        (changed("annotations", 2, bbox="box"), r"annotations\[2\]: bbox is box"),
+        (changed("annotations", 2, keypoints=[1] * 51), r"\[2\]: keypoints .*not 15 finite"),
+        (changed("images", 1, id=7), r"images\[1\]: the id 7 is that of another image"),
         (changed("images", 1, file_name="none.png"), r"none\.png is annotated a second time"),
         (changed("images", 1, file_name="/etc/one.png"), "leads out of its folder"),
         (changed("images", 1, file_name="a/../../one.png"), "leads out of its folder"),

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from facezoo.data.annotations.image_files import read_sizes_hw
 from facezoo.data.image_headers import ORIENTATION, orientation, upright_size_hw
 from facezoo.data.images import read_image
-from facezoo.datatools.formats.image_files import read_sizes_hw
 from facezoo.errors import DataError
 
 

@@ -12,12 +12,12 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from facezoo.datatools.formats import coco, retinaface, widerface, yolo
-from facezoo.datatools.formats.content import Content
+from facezoo.data.annotations import FORMATS
+from facezoo.data.annotations.annotation_file import AnnotationFile
 
 NAN = np.nan
 POINTS = [[12.25, 24.5], [30, 24], [NAN, NAN], [14, 40], [28, 41.125]]
-CONTENT = Content(
+CONTENT = AnnotationFile(
     names=["1--A/x y.jpg", "none.png", "2--B/z.jpg"],
     starts=np.array([0, 2, 2, 3]),
     boxes=np.array([[10, 20, 40, 60.5], [0, 0, 5, 7], [100.25, 50, 120, 80]]),
@@ -32,7 +32,7 @@ CONTENT = Content(
 def test_widerface_text(tmp_path: Path) -> None:
     path = tmp_path / "wider_face_split" / "wider_face_train_bbx_gt.txt"
     path.parent.mkdir()
-    assert widerface.write(CONTENT, path) == []
+    assert FORMATS["widerface"].write(CONTENT, path) == []
     assert path.read_text() == (
         "1--A/x y.jpg\n2\n10 20 30 40.5 1 0 0 0 2 1\n0 0 5 7 0 0 0 1 0 0\n"
         "none.png\n0\n0 0 0 0 0 0 0 0 0 0\n"
@@ -42,7 +42,7 @@ def test_widerface_text(tmp_path: Path) -> None:
 
 def test_retinaface_text(tmp_path: Path) -> None:
     path = tmp_path / "label.txt"
-    retinaface.write(CONTENT, path)
+    FORMATS["retinaface"].write(CONTENT, path)
     first, none, second = path.read_text().split("# ")[1:]
     assert none == "none.png\n" and second.startswith("2--B/z.jpg\n100.25 50 19.75 30 101 60 0 ")
     name, face, unknown = first.splitlines()
@@ -55,7 +55,7 @@ def test_retinaface_text(tmp_path: Path) -> None:
 
 def test_coco_json_in_pycocotools(tmp_path: Path) -> None:
     path = tmp_path / "faces.json"
-    coco.write(CONTENT, path)
+    FORMATS["coco"].write(CONTENT, path)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(path))
         faces = truth.loadAnns(truth.getAnnIds())
@@ -91,7 +91,7 @@ def test_coco_json_in_pycocotools(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_landmarks", [False, True])
 def test_yolo_text(tmp_path: Path, with_landmarks: bool) -> None:
-    (yolo.write_with_landmarks if with_landmarks else yolo.write)(CONTENT, tmp_path)
+    FORMATS["yolo-landmarks" if with_landmarks else "yolo"].write(CONTENT, tmp_path)
     assert (tmp_path / "none.txt").read_text() == ""
     rows = [line.split() for line in (tmp_path / "1--A/x y.txt").read_text().splitlines()]
     assert [len(row) for row in rows] == [15 if with_landmarks else 5] * 2
@@ -107,13 +107,13 @@ def test_yolo_text(tmp_path: Path, with_landmarks: bool) -> None:
 
 def test_coco_of_several_categories(tmp_path: Path) -> None:
     path = tmp_path / "faces.json"
-    coco.write(CONTENT, path)
+    FORMATS["coco"].write(CONTENT, path)
     text = path.read_text().replace('"categories": [', '"categories": [{"id": 2, "name": "car"}, ')
     path.write_text(text.replace('"category_id": 1', '"category_id": 2', 1))
-    content = coco.read(path, None)
+    content = FORMATS["coco"].read(path)
     assert content.boxes[:, 0].tolist() == [0, 100.25]
     assert content.attributes is not None and content.attributes[:, 3].tolist() == [1, 0]
-    assert content.left_out == ("1 of 3 annotations are of other categories: left out.",)
+    assert content.left_out == ["1 of 3 annotations are of other categories: left out."]
 
 
 def test_coco_faces_in_any_order(tmp_path: Path) -> None:
@@ -127,15 +127,15 @@ def test_coco_faces_in_any_order(tmp_path: Path) -> None:
          "attributes": {"pose": 1, "occluded": true}, "keypoints": [1,1,1,1,1,2,0,0,0,0,0,0,0,0,0]},
         {"id": 3, "image_id": 2, "category_id": 1, "bbox": [3, 3, 1, 1], "attributes": {}}]}"""
     )
-    content = coco.read(path, None)
-    assert content.boxes[:, 0].tolist() == [2, 1, 3] and content.sizes_hw is None
+    content = FORMATS["coco"].read(path)
+    assert content.boxes[:, 0].tolist() == [2, 1, 3] and not content.sizes_hw.any()
     assert content.attributes.tolist() == [[0, 0, 0, 0, 0, 1], [0] * 6, [0] * 6]
     assert np.argwhere(content.occluded).tolist() == [[0, 0]]
 
 
 def test_the_examples_of_the_docs(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    face = Content(
+    face = AnnotationFile(
         names=["1--A/x.jpg"],
         starts=np.array([0, 1]),
         boxes=np.array([[10.0, 20, 50, 80]]),
@@ -147,13 +147,13 @@ def test_the_examples_of_the_docs(tmp_path: Path) -> None:
     )
     (tmp_path / "wider_face_split").mkdir()
     official = tmp_path / "wider_face_split/wider_face_val_bbx_gt.txt"
-    widerface.write(face, official)
-    retinaface.write(face, tmp_path / "label.txt")
-    yolo.write(face, tmp_path / "short")
-    yolo.write_with_landmarks(face, tmp_path / "long")
+    FORMATS["widerface"].write(face, official)
+    FORMATS["retinaface"].write(face, tmp_path / "label.txt")
+    FORMATS["yolo"].write(face, tmp_path / "short")
+    FORMATS["yolo-landmarks"].write(face, tmp_path / "long")
     for path in (official, *(tmp_path / name for name in ("label.txt", "short", "long"))):
         file = path / "1--A/x.txt" if path.is_dir() else path
         assert f"\n{file.read_text()}" in text, file.read_text()
-    coco.write(face, tmp_path / "faces.json")
+    FORMATS["coco"].write(face, tmp_path / "faces.json")
     shown = text.split("```json\n")[1].split("```")[0]
     assert json.loads((tmp_path / "faces.json").read_text())["annotations"] == [json.loads(shown)]

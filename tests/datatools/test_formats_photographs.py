@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facezoo.data.annotations import FORMATS
 from facezoo.data.datasets import CocoFaces, WiderFace, YoloFaces
-from facezoo.datatools.formats.conversion import FORMATS, convert
+from facezoo.datatools.convert import convert
 
 PLACES = {
     "widerface": "wider_face_split/wider_face_{}_bbx_gt.txt",

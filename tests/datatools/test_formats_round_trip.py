@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facezoo.data.annotations import FORMATS
+from facezoo.data.annotations.annotation_file import AnnotationFile
 from facezoo.data.datasets import CocoFaces, WiderFace, YoloFaces
-from facezoo.datatools.formats.content import Content
-from facezoo.datatools.formats.conversion import FORMATS, convert
-from facezoo.datatools.formats.image_files import place_images
+from facezoo.datatools.convert import convert, place_images
 
 SIZES_HW = {"5--Car/b c.jpg": (480, 641), "5--Car/a.png": (77, 31), "top.jpg": (768, 1024)}
 PLACES = {
@@ -43,7 +43,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def draw(seed: int, faces: list[int], with_attributes: bool) -> Content:
+def draw(seed: int, faces: list[int], with_attributes: bool) -> AnnotationFile:
     """Returns random annotation within the images, with ``faces`` of each."""
     generator = np.random.default_rng(seed)
     sizes = np.repeat(np.array(list(SIZES_HW.values()))[:, ::-1], faces, axis=0)
@@ -57,7 +57,7 @@ def draw(seed: int, faces: list[int], with_attributes: bool) -> Content:
     ignore = generator.random(total) < 0.3
     attributes = generator.integers(0, 3, (total, 6)).astype(np.int8)
     attributes[:, 3] = ignore
-    return Content(
+    return AnnotationFile(
         names=list(SIZES_HW),
         starts=np.cumsum([0, *faces]),
         boxes=boxes,
@@ -69,7 +69,7 @@ def draw(seed: int, faces: list[int], with_attributes: bool) -> Content:
     )
 
 
-def written(content: Content, name: str, folder: Path, images: Path) -> Path:
+def written(content: AnnotationFile, name: str, folder: Path, images: Path) -> Path:
     """Returns where a content lies in a format, images beside it where the layout has them."""
     place = folder / PLACES[name]
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def written(content: Content, name: str, folder: Path, images: Path) -> Path:
     return place
 
 
-def by_image(content: Content) -> dict[str, dict[str, np.ndarray | None]]:
+def by_image(content: AnnotationFile) -> dict[str, dict[str, np.ndarray | None]]:
     fields = ("boxes", "landmarks", "occluded", "ignore", "attributes")
     values = {field: getattr(content, field) for field in fields}
     return {
@@ -125,7 +125,7 @@ def test_there_and_back(
             assert np.array_equal(found["attributes"], truth["attributes"])
 
 
-def counted(content: Content) -> dict[str, tuple[int, int]]:
+def counted(content: AnnotationFile) -> dict[str, tuple[int, int]]:
     """Returns of what can be lost how much of how much there is."""
     known = ~np.isnan(content.landmarks[..., 0])
     total = len(content.boxes)

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from facezoo.data.annotations import open_annotation_files
 from facezoo.data.datasets import SyntheticFaces, WiderFace
 from facezoo.data.images import read_image
-from facezoo.datatools.inspection import KINDS, inspect, open_annotation_files, write_repaired
+from facezoo.datatools.inspection import KINDS, inspect, write_repaired
 
 EVENT = "0--Parade"
 TRAIN, VAL = 13, 3
@@ -235,7 +236,7 @@ def test_where_and_what(tmp_path):
     (inspection,) = inspect(files)
     assert inspection.images_read == TRAIN
     path = root.folder / "wider_face_split" / "wider_face_train_bbx_gt.txt"
-    assert [finding.as_json() for finding in inspection.findings] == [
+    assert inspection.as_json()["findings"] == [
         {
             "kind": "box_without_area",
             "where": f"{path}:3",

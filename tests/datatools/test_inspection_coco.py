@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from facezoo.data.annotations import open_annotation_files
 from facezoo.data.datasets import CocoFaces
-from facezoo.datatools.inspection import inspect, open_annotation_files, write_repaired
+from facezoo.datatools.inspection import inspect, write_repaired
 from facezoo.errors import ConfigError, DataError
 
 POINTS = [11, 21, 2, 19, 21, 1, 15, 25, 2, 0, 0, 0, 18.5, 29, 2]
@@ -130,7 +131,7 @@ def test_an_image_whose_only_face_cannot_be_read_goes(folder):
         ('{"images": [], "annotations": [], "categories": []}', "has 0 categories"),
         (
             json.dumps({**CLEAN, "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]}),
-            "2 categories .a, b.; give it one, or one named 'face'",
+            "2 categories .a, b. and no single one named 'face'",
         ),
         (json.dumps({**CLEAN, "images": []}), "names no image"),
     ],

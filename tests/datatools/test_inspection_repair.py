@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facezoo.datatools.inspection import inspect, open_annotation_files, write_repaired
+from facezoo.data.annotations import open_annotation_files
+from facezoo.datatools.inspection import inspect, write_repaired
 from facezoo.errors import ConfigError, DataError
 
 ZEROS = "0 0 0 0 0 0"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facezoo.data.annotations import open_annotation_files
 from facezoo.data.datasets import WiderFace
-from facezoo.datatools.inspection import inspect, open_annotation_files
-from facezoo.datatools.inspection.text_lines import read_text
+from facezoo.datatools.inspection import inspect
 from facezoo.errors import DataError
 
 ZEROS = "0 0 0 0 0 0"
@@ -30,7 +30,8 @@ OFFICIAL = f"""\
 def read(tmp_path, text):
     path = tmp_path / "faces.txt"
     path.write_text(text)
-    return read_text(path)
+    (file,) = open_annotation_files(path)
+    return file
 
 
 def faults(file):
@@ -46,7 +47,7 @@ def test_official(tmp_path):
     assert file.boxes.tolist() == [[10, 20, 40, 60], [1, 2, 4, 6], [7, 8, 16, 18]]
     assert file.ignore.tolist() == [False, True, False]
     assert file.attributes[0].tolist() == [2, 1, 0, 0, 2, 1]
-    assert [file.place_of_entry(i) for i in range(3)] == [f"{file.path}:{n}" for n in (1, 5, 8)]
+    assert [file.place_of_image(i) for i in range(3)] == [f"{file.path}:{n}" for n in (1, 5, 8)]
     assert [file.place_of_face(i) for i in range(3)] == [f"{file.path}:{n}" for n in (3, 4, 10)]
 
 
@@ -96,14 +97,14 @@ def test_label_txt(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("", "is empty"), ("no picture at all\n", "names no image"), (None, "does not exist")],
+    [("", "is empty"), ("no picture at all\n", "names no image"), (None, "There is no file")],
 )
 def test_what_is_no_annotation(tmp_path, text, sentence):
     path = tmp_path / "faces.txt"
     if text is not None:
         path.write_text(text)
     with pytest.raises(DataError, match=sentence):
-        read_text(path)
+        open_annotation_files(path)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

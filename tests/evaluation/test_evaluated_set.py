@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from facezoo.config.config import load_config
-from facezoo.data.datasets.concat import Concat
+from facezoo.data.datasets.combined import Concat, Subset
 from facezoo.data.datasets.face_dataset import ReadImage
-from facezoo.data.datasets.subset import Subset
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.datasets.wider_face import WiderFace
 from facezoo.errors import ConfigError, DataError

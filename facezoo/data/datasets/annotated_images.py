@@ -1,69 +1,24 @@
-"""What data sets of photographs share: their annotation as a few long arrays, and its use.
-
-N faces of all images lie one after another in the order of the annotation file; L landmarks each.
-"""
+"""Data sets of photographs in a folder: any annotation, a json of COCO, labels of YOLO."""
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from operator import index as as_index
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from facezoo.data.annotations.annotation_file import Annotations
+from facezoo.data.annotations.coco_json import CocoJson
+from facezoo.data.annotations.yolo_txt import YoloText
 from facezoo.data.datasets.face_dataset import FaceDataset, ReadImage
 from facezoo.data.images import read_image
 from facezoo.errors import DataError
+from facezoo.registry import DATASETS
 from facezoo.structures import NUM_LANDMARKS, Sample, Truth
 
 logger = logging.getLogger(__name__)
-
-# Predictions and pictures are written under an image's name, so it has to stay within its folder.
-ESCAPES = re.compile(r"^[\\/]|^[A-Za-z]:|(^|[\\/])\.\.([\\/]|$)")
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """The faces of a whole data set, as few objects, since each worker process has a copy.
-
-    Attributes:
-        names: image ids, which are paths within the folder of the images.
-        starts: images + 1, int64; the faces of image i are rows ``starts[i]`` to ``starts[i + 1]``.
-        boxes: N x 4, float64, as annotated; ``x2 <= x1`` or ``y2 <= y1`` is a box without area.
-        ignore: N, bool.
-        landmarks: N x L x 2, float32, NaN where unknown.
-        attributes: N x A, int8, or None.
-    """
-
-    names: Sequence[str]
-    starts: NDArray[np.int64]
-    boxes: NDArray[np.float64]
-    ignore: NDArray[np.bool_]
-    landmarks: NDArray[np.float32]
-    attributes: NDArray[np.int8] | None = None
-
-    def has_area(self) -> NDArray[np.bool_]:
-        """Returns N, whether a box has an area."""
-        x1, y1, x2, y2 = self.boxes.T
-        return (x2 > x1) & (y2 > y1)
-
-    def truth(self, index: int) -> Truth:
-        """Returns every face of image ``index``; one without area is ignored and has no extent."""
-        rows = slice(*self.starts[index : index + 2].tolist())
-        boxes = self.boxes[rows].copy()
-        usable = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        # A negative width must not turn into an area in somebody's formula.
-        boxes[~usable, 2:] = boxes[~usable, :2]
-        return Truth(
-            boxes,
-            self.ignore[rows] | ~usable,
-            self.landmarks[rows],
-            None if self.attributes is None else self.attributes[rows],
-        )
 
 
 class AnnotatedImages(FaceDataset):
@@ -89,13 +44,12 @@ class AnnotatedImages(FaceDataset):
         self.annotations = annotations
         self.source = source
         self._usable = annotations.has_area()
-        known = ~np.isnan(annotations.landmarks[..., 0])
         self.counts = {
             "images": len(annotations.names),
             "faces": len(annotations.boxes),
             "dropped": int((~self._usable).sum()),
             "ignored": int((annotations.ignore & self._usable).sum()),
-            "with_landmarks": int(np.count_nonzero(known.sum(axis=1))),
+            "with_landmarks": int(annotations.known().any(axis=1).sum()),
         }
         if self.counts["dropped"]:
             logger.warning(
@@ -149,88 +103,84 @@ class AnnotatedImages(FaceDataset):
         return number
 
 
-def read_lines(path: Path, advice: str) -> list[str]:
-    """Returns the lines of an annotation file, whatever its line ends.
+@DATASETS.register
+class CocoFaces(AnnotatedImages):
+    """Faces from a json in COCO's format, with or without five keypoints.
+
+    Image ids are the ``file_name``s, in the order of the json; within an image its faces have the
+    order of the json. ``bbox`` is x, y, width, height. A face with ``iscrowd`` or ``ignore`` of 1
+    is set to ignore. ``keypoints`` are five times x, y, visibility, in the order of
+    ``facezoo.structures``; visibility 0 is unknown, a face without keypoints has none that is
+    known.
 
     Args:
-        path: of a text file in UTF-8.
-        advice: what to do where the file is missing or empty; the end of the sentence.
+        images: folder of the images.
+        json: file of the annotation.
+        category: name of the category that is a face; None for the only one of the file, or the one
+            of several that is named ``face``.
+
+    Attributes:
+        counts: see ``AnnotatedImages``; also ``other_categories``, annotations left out as they
+            are not of ``category``.
 
     Raises:
-        DataError: the file is missing, empty or no text.
+        DataError: a file is missing or malformed.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
-    except FileNotFoundError as error:
-        raise DataError(f"The annotation file {path} does not exist; {advice}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"The annotation file {path} cannot be read ({error}); {advice}."
-        ) from error
-    if lines == [""]:
-        raise DataError(f"The annotation file {path} is empty; {advice}.")
-    return lines
+
+    def __init__(self, images: Path, json: Path, category: str | None = None) -> None:
+        images, json = Path(images), Path(json)
+        if not images.is_dir():
+            raise DataError(f"The folder of images {images} does not exist; name another.")
+        file = CocoJson.read(json, category=category).strict()
+        # Attributes are WIDER FACE's; in a json they are other tools' as well.
+        super().__init__(images, replace(file.annotations(), attributes=None), json)
+        self._sizes_hw = file.sizes_hw
+        self.counts["other_categories"] = file.others
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        """Returns image ``index`` with its faces, read by ``read``.
+
+        Raises:
+            IndexError: there is no such image.
+            DataError: it cannot be read, or has not the size that the json says.
+        """
+        sample = super().sample(index, read)
+        height, width = self._sizes_hw[index].tolist()
+        if (height, width) not in ((0, 0), sample.image.shape[:2]):
+            raise DataError(
+                f"The image {sample.path} has {sample.image.shape[1]} x {sample.image.shape[0]} "
+                f"pixels, but its annotation in {self.source} is for {width} x {height}; correct "
+                "the json, or give the images that were annotated."
+            )
+        return sample
 
 
-def read_table(
-    path: Path, lines: Sequence[str], places: Sequence[int], widths: Sequence[int]
-) -> NDArray[np.float64]:
-    """Returns the numbers of some lines, one row per line.
+@DATASETS.register
+class YoloFaces(AnnotatedImages):
+    """Faces from YOLO's text files, one per image, with or without landmarks.
+
+    The labels of ``images/<name>.jpg`` are ``labels/<name>.txt``, also in folders below. A line is
+    ``class cx cy w h``, or YOLO5Face's ``class cx cy w h x1 y1 ... x5 y5``, in shares of the
+    image's width and height; a landmark of -1 is unknown. Image ids are the paths within
+    ``images``, sorted. As in YOLO, an image without a label file has no faces; such images are
+    counted. The format has no flag to ignore a face.
 
     Args:
-        path: of the file, for messages.
-        lines: all of the file.
-        places: indices of the lines to take.
-        widths: how many numbers a line may have, the same in all of them.
+        images: folder of the images.
+        labels: folder of the text files.
+        category: number of the class that is a face.
+
+    Attributes:
+        counts: see ``AnnotatedImages``; also ``unlabelled``, images without a label file, and
+            ``other_categories``, rows left out as they are not of ``category``.
 
     Raises:
-        DataError: a line has another count, or what is no finite number; with file and line.
+        DataError: a folder is missing, a line malformed, or an image of some labels is missing.
     """
-    if not len(places):
-        return np.zeros((0, widths[0]))
-    try:
-        table = np.loadtxt([lines[i] for i in places], ndmin=2, comments=None)
-    except ValueError as error:
-        raise DataError(_first_fault(path, lines, places, widths)) from error
-    complete = len(table) == len(places) and table.shape[1] in widths
-    if not complete or not np.isfinite(table).all():
-        raise DataError(_first_fault(path, lines, places, widths))
-    return table
 
-
-def check_name(name: str, place: str, known: dict[str, int]) -> None:
-    """Checks the name of an image.
-
-    Args:
-        name: path of the image within the folder of images.
-        place: where it stands, for messages.
-        known: the names so far.
-
-    Raises:
-        DataError: the name leads out of the folder, or stands there twice.
-    """
-    if ESCAPES.search(name):
-        raise DataError(f"{place}: the image name {name!r} leads out of its folder; correct it.")
-    if name in known:
-        raise DataError(f"{place}: the image {name} is annotated a second time; keep one of them.")
-
-
-def _first_fault(
-    path: Path, lines: Sequence[str], places: Sequence[int], widths: Sequence[int]
-) -> str:
-    """Returns a sentence on the first line that is no row of numbers like the one before it."""
-    allowed = " or ".join(map(str, widths))
-    for place in places:
-        where, words = f"{path}:{place + 1}", lines[place].split()
-        if len(words) not in widths:
-            return f"{where}: a face has {len(words)} values where {allowed} belong; correct it."
-        for word in words:
-            try:
-                finite = bool(np.isfinite(float(word)))
-            except ValueError:
-                finite = False
-            if not finite:
-                return f"{where}: {word!r} is no finite number; correct or remove the line."
-        widths = [len(words)]
-        allowed = f"{len(words)}, as in the lines above,"
-    return f"{path}: the rows of faces are no table of numbers; fetch the file again."
+    def __init__(self, images: Path, labels: Path, category: int = 0) -> None:
+        images, labels = Path(images), Path(labels)
+        file = YoloText.read(labels, images, category).strict()
+        super().__init__(images, file.annotations(), labels)
+        self.counts["unlabelled"] = len(file.names) - sum(file.image_places)
+        self.counts["other_categories"] = file.others

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.datatools.inspection.annotation_file import AnnotationFile
-from facezoo.datatools.inspection.findings import Finding
+from facezoo.data.annotations.annotation_file import AnnotationFile, Finding
 
 OVERHANG = 1.0
 """Pixels by which a box or landmark may leave its image: annotators round, and some count the last
@@ -47,7 +46,7 @@ def _without_area(file: AnnotationFile) -> Iterator[Finding]:
     for entry in np.flatnonzero((faces > 0) & (good == 0)).tolist():
         message = f"none of its {faces[entry]} boxes has an area"
         yield Finding(
-            "only_without_area", file.place_of_entry(entry), file.names[entry], message, entry
+            "only_without_area", file.place_of_image(entry), file.names[entry], message, entry
         )
 
 

@@ -1,4 +1,4 @@
-"""Checks the annotation files of a data set and their images."""
+"""Checks the annotation files of a data set and their images: what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,73 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.datatools.inspection.annotation_file import AnnotationFile
+from facezoo.data.annotations.annotation_file import AnnotationFile, Finding
+from facezoo.data.annotations.image_files import pictures_in
 from facezoo.datatools.inspection.box_checks import check_faces
-from facezoo.datatools.inspection.findings import KINDS, Finding
-from facezoo.datatools.inspection.image_checks import ImageFile, look_at, pictures_in
-from facezoo.datatools.inspection.image_copies import Copies, find_copies
+from facezoo.datatools.inspection.image_checks import (
+    Copies,
+    ImageFile,
+    find_copies,
+    look_at,
+)
+
+
+class Change(Enum):
+    """What a repaired copy of the annotation has instead."""
+
+    NOTHING = "left as it is"
+    LEAVE_OUT = "left out"
+    COUNT = "counted anew"
+    REMOVE_IMAGE = "image removed with its faces"
+    REMOVE_FACE = "face removed"
+    CLIP = "box clipped to the image"
+    UNKNOWN = "landmark set to unknown"
+    JOIN = "faces joined to the first entry of the image"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding.
+
+    Attributes:
+        meaning: a few words, in the plural where they count something.
+        change: what a repair does about one.
+    """
+
+    meaning: str
+    change: Change
+
+
+KINDS = {
+    "malformed": Kind("lines or entries that cannot be read", Change.LEAVE_OUT),
+    "wrong_count": Kind("counts of faces that are not those of the lines", Change.COUNT),
+    "annotated_twice": Kind("images annotated twice", Change.JOIN),
+    "missing_folder": Kind("folders without any annotated image", Change.NOTHING),
+    "missing_image": Kind("images that are missing", Change.REMOVE_IMAGE),
+    "unreadable_image": Kind("images that are no picture", Change.REMOVE_IMAGE),
+    "truncated_image": Kind("images that are broken off or damaged", Change.REMOVE_IMAGE),
+    "too_large_image": Kind("images of more pixels than are read", Change.REMOVE_IMAGE),
+    "wrong_size": Kind("images of another size than annotated", Change.REMOVE_IMAGE),
+    "unannotated_image": Kind("images that no annotation names", Change.NOTHING),
+    "duplicate_bytes": Kind("images with the bytes of another", Change.REMOVE_IMAGE),
+    "duplicate_pixels": Kind("images with the pixels of another", Change.REMOVE_IMAGE),
+    "leak": Kind("training images that are in val too", Change.REMOVE_IMAGE),
+    "box_without_area": Kind("boxes without area", Change.REMOVE_FACE),
+    "only_without_area": Kind("images with none but such boxes", Change.REMOVE_IMAGE),
+    "box_outside": Kind("boxes outside their image", Change.REMOVE_FACE),
+    "box_partly_outside": Kind("boxes partly outside their image", Change.CLIP),
+    "duplicate_box": Kind("boxes that are twice in one image", Change.REMOVE_FACE),
+    "landmark_outside_image": Kind("landmarks outside their image", Change.UNKNOWN),
+    "landmark_outside_box": Kind("landmarks far outside their box", Change.UNKNOWN),
+}
+"""The kinds by name, in the order of reports."""
 
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
 Watch = Callable[[Iterable[ImageFile], int], Iterable[ImageFile]]
@@ -29,7 +85,7 @@ class Inspection:
     Attributes:
         file: the annotation.
         sizes_hw: E x 2, int64, sizes of its images as far as they are known, else zeros.
-        findings: by kind in the order of ``KINDS``, then in the order of the file.
+        findings: by kind in the order of ``KINDS``, then in the order of the images.
         images_read: how many images were read, 0 where they are not there.
     """
 
@@ -52,8 +108,18 @@ class Inspection:
             "faces": len(self.file.boxes),
             "images_read": self.images_read,
             "counts": self.counts(),
-            "findings": [finding.as_json() for finding in self.findings],
+            "findings": list(map(_finding_json, self.findings)),
         }
+
+
+def _finding_json(finding: Finding) -> dict[str, str]:
+    return {
+        "kind": finding.kind,
+        "where": finding.where,
+        "image": finding.image,
+        "message": finding.message,
+        "change": KINDS[finding.kind].change.value,
+    }
 
 
 def _unwatched(files: Iterable[ImageFile], total: int) -> Iterable[ImageFile]:
@@ -86,8 +152,9 @@ def inspect(files: Sequence[AnnotationFile], watch: Watch = _unwatched) -> list[
     inspections = []
     for file, here in zip(files, present, strict=True):
         images = {name: known[path] for name, path in _paths(file).items()} if here else {}
-        findings = [*file.faults, *_about_images(file, images, here)]
-        findings += _about_copies(file, copies)
+        # Of an image that a reader of headers could not read, reading it says more.
+        findings = [one for one in file.faults if one.kind != "unreadable_image"]
+        findings += [*_about_images(file, images, here), *_about_copies(file, copies)]
         sizes_hw = _sizes(file, images)
         findings += check_faces(file, sizes_hw)
         findings.sort(key=lambda finding: ORDER[finding.kind])
@@ -98,7 +165,7 @@ def inspect(files: Sequence[AnnotationFile], watch: Watch = _unwatched) -> list[
 def _about_copies(file: AnnotationFile, copies: Copies) -> Iterator[Finding]:
     """Yields the images of a file that are copies of others."""
     for entry, (kind, message) in copies.get(file.path, {}).items():
-        yield Finding(kind, file.place_of_entry(entry), file.names[entry], message, entry)
+        yield Finding(kind, file.place_of_image(entry), file.names[entry], message, entry)
 
 
 def _paths(file: AnnotationFile) -> dict[str, Path]:
@@ -119,7 +186,7 @@ def _about_images(
             yield Finding("missing_folder", str(file.folder), "", message)
         return
     for entry, name in enumerate(file.names):
-        where, image = file.place_of_entry(entry), images[name]
+        where, image = file.place_of_image(entry), images[name]
         height, width = file.sizes_hw[entry].tolist()
         if image.fault:
             yield Finding(image.fault, where, name, image.message, entry)

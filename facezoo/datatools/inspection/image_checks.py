@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from facezoo.data.datasets.wider_face import PICTURES
+from facezoo.data.annotations.annotation_file import AnnotationFile
 from facezoo.data.images import TooManyPixelsError, read_image
 from facezoo.errors import DataError
 
@@ -24,6 +24,9 @@ SIGNATURES = (
     b"MM\x00*",
 )
 DIGEST_BYTES = 16
+
+Copies = dict[Path, dict[int, tuple[str, str]]]
+"""Of each annotation file the entries that are copies, with the kind of finding and a message."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,6 @@ def look_at(paths: Sequence[Path]) -> Iterator[ImageFile]:
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(_look_at_one, paths)
-
-
-def pictures_in(folder: Path) -> Iterator[str]:
-    """Yields the paths of the pictures in a folder, within it and with ``/``, sorted."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICTURES and path.is_file():
-            yield path.relative_to(folder).as_posix()
 
 
 def _look_at_one(path: Path) -> ImageFile:
@@ -93,3 +89,62 @@ def _faulty(path: Path, sentence: str) -> ImageFile:
     if is_picture:
         return ImageFile("truncated_image", "the image is broken off or damaged")
     return ImageFile("unreadable_image", f"no picture: {sentence}")
+
+
+def find_copies(files: Sequence[AnnotationFile], images: Mapping[Path, ImageFile]) -> Copies:
+    """Returns the images that are copies of others.
+
+    Of two in one split the later one is the copy; of one in train and one in val it is that in
+    train, since the numbers that people compare are those of val. Where no image was read, two
+    splits share the images that have the same name.
+
+    Args:
+        files: of one data set.
+        images: those that could be read.
+    """
+    return {file.path: dict(_copies_of(file, files, images)) for file in files}
+
+
+def _copies_of(
+    file: AnnotationFile, files: Sequence[AnnotationFile], images: Mapping[Path, ImageFile]
+) -> Iterator[tuple[int, tuple[str, str]]]:
+    in_val: dict[bytes | str, str] = {}
+    if file.split == "train":
+        for other in files:
+            if other.split == "val":
+                in_val = {**_places(other, images), **in_val}
+    seen: dict[bytes | str, int] = {}
+    # A second entry of an image is another finding, and no copy.
+    firsts = {name: entry for entry, name in reversed(list(enumerate(file.names)))}
+    for entry in sorted(firsts.values()):
+        marks = _marks(file, entry, images)
+        leaked = next((what for what, mark in marks.items() if mark in in_val), None)
+        twice = next((what for what, mark in marks.items() if mark in seen), None)
+        if leaked is not None:
+            yield entry, ("leak", f"it has the {leaked} of {in_val[marks[leaked]]}")
+        elif twice is not None:
+            first = seen[marks[twice]]
+            place = f"{file.names[first]} ({file.place_of_image(first)})"
+            yield entry, (f"duplicate_{twice}", f"it has the {twice} of {place}")
+        for mark in marks.values():
+            seen.setdefault(mark, entry)
+
+
+def _places(file: AnnotationFile, images: Mapping[Path, ImageFile]) -> dict[bytes | str, str]:
+    """Returns where the images of a file stand, by their marks."""
+    return {
+        mark: f"{name} ({file.place_of_image(entry)})"
+        for entry, name in reversed(list(enumerate(file.names)))
+        for mark in _marks(file, entry, images).values()
+    }
+
+
+def _marks(
+    file: AnnotationFile, entry: int, images: Mapping[Path, ImageFile]
+) -> dict[str, bytes | str]:
+    """Returns by what an image is known again, the surest first."""
+    name = file.names[entry]
+    image = None if file.folder is None else images.get(file.folder / name)
+    if image is None:
+        return {"name": name}
+    return {"bytes": image.of_bytes, "pixels": image.of_pixels}

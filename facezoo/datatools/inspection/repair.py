@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.datatools.inspection.annotation_file import AnnotationFile
-from facezoo.datatools.inspection.check import Inspection
-from facezoo.datatools.inspection.findings import KINDS, Change, Finding
-from facezoo.datatools.inspection.repaired_text import Repair, annotation_text
+from facezoo.data.annotations.annotation_file import AnnotationFile, Finding, Repair
+from facezoo.datatools.inspection.check import KINDS, Change, Inspection
 from facezoo.errors import ConfigError, DataError
 
 CHANGES = "changes.txt"
@@ -33,13 +31,12 @@ def write_repaired(inspections: Sequence[Inspection], root: Path, out: Path) -> 
         DataError: nothing is left of a file.
     """
     copies = copies_of([one.file for one in inspections], root, out)
-    repairs = [repaired(one) for one in inspections]
+    repairs = [_repaired(one) for one in inspections]
     lines: list[str] = []
-    for repair, path in zip(repairs, copies, strict=True):
+    for inspection, (repair, changes), path in zip(inspections, repairs, copies, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = annotation_text(repair)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        lines += [f"{repair.file.path} -> {path}: {len(repair.changes)} changes", *repair.changes]
+        inspection.file.rewrite(repair, path)
+        lines += [f"{inspection.file.path} -> {path}: {len(changes)} changes", *changes]
     (out / CHANGES).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return [*copies, out / CHANGES]
 
@@ -50,7 +47,7 @@ def copies_of(files: Sequence[AnnotationFile], root: Path, out: Path) -> list[Pa
     Raises:
         ConfigError: something is there already; nothing is ever written over.
     """
-    parts = [one.path.relative_to(root) if root.is_dir() else one.path.name for one in files]
+    parts = [one.path.name if one.path == root else one.path.relative_to(root) for one in files]
     copies = [out / part for part in parts]
     for path in (*copies, out / CHANGES):
         if path.exists():
@@ -58,8 +55,8 @@ def copies_of(files: Sequence[AnnotationFile], root: Path, out: Path) -> list[Pa
     return copies
 
 
-def repaired(inspection: Inspection) -> Repair:
-    """Returns what is left of an annotation file after an inspection.
+def _repaired(inspection: Inspection) -> tuple[Repair, list[str]]:
+    """Returns what is left of an annotation file after an inspection, and the changes.
 
     An image of which no face is left is removed too: with none it would teach that there is none.
 
@@ -85,7 +82,7 @@ def repaired(inspection: Inspection) -> Repair:
         if name in gone_images:
             continue
         if not left and (faces or name in spoilt):
-            emptied.append(f"{file.place_of_entry(first)}: {name}: no face is left; image removed")
+            emptied.append(f"{file.place_of_image(first)}: {name}: no face is left; image removed")
         else:
             kept.append((first, left))
     if not kept:
@@ -96,7 +93,7 @@ def repaired(inspection: Inspection) -> Repair:
         for one in findings
         if change is not Change.NOTHING
     ]
-    return Repair(file, kept, boxes, clipped, forgotten, [*changes, *emptied])
+    return Repair(kept, boxes, clipped, forgotten), [*changes, *emptied]
 
 
 def _joined(file: AnnotationFile) -> dict[str, tuple[int, list[int]]]:
@@ -104,8 +101,8 @@ def _joined(file: AnnotationFile) -> dict[str, tuple[int, list[int]]]:
     images: dict[str, tuple[int, list[int]]] = {}
     for entry, name in enumerate(file.names):
         images.setdefault(name, (entry, []))
-    for face in range(len(file.boxes)):
-        images[file.name_of_face(face)][1].append(face)
+    for name, faces in file.rows():
+        images[name][1].extend(faces)
     return images
 
 

@@ -1,1 +1,0 @@
-"""Annotation formats: each file reads and writes one; ``conversion`` leads from one to another."""

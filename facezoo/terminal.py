@@ -1,4 +1,4 @@
-"""The one console on which long work shows how far it is: stderr, as results go to stdout."""
+"""The console of progress bars and log lines: stderr, as results go to stdout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anchors that fit the faces of a data set, and how well they do beside those of a config.
+"""Anchors that fit the faces of a data set, and how they compare with those of a config.
 
 N faces and A anchors are arrays of widths and heights in pixels, N x 2 and A x 2.
 """
@@ -128,7 +128,8 @@ def find_anchors(
     if config is None:
         source = _open_root(Path(str(root)), overrides, image_size or IMAGE_SIZE, seed)
     else:
-        source = _open_config(config, overrides, image_size, seed)
+        sized = [] if image_size is None else [f"data.image_size={image_size}"]
+        source = _open_config(load_config(config, [*overrides, *sized]), seed)
     own = None if source.grid is None else np.concatenate(source.grid.sides_wh)
     num = num or (NUM if own is None else len(own))
     strides = strides or (STRIDES if source.grid is None else source.grid.strides)
@@ -151,31 +152,23 @@ def _open_root(root: Path, overrides: Sequence[str], image_size: int, seed: int)
         raise ConfigError(
             f"{root} is no folder and no json; name a data root, or a config with --config."
         )
-    dataset, _ = open_samples(str(root), "train", overrides)
+    dataset, _ = open_samples(str(root), overrides=overrides)
     return _Source(train_stream(dataset, [Letterbox(image_size)], BATCH_SIZE, seed))
 
 
-def _open_config(
-    source: str | Path | Mapping[str, Any] | Config,
-    overrides: Sequence[str],
-    image_size: int | None,
-    seed: int,
-) -> _Source:
-    sized = [] if image_size is None else [f"data.image_size={image_size}"]
-    config = load_config(source, [*overrides, *sized])
+def _open_config(config: Config, seed: int) -> _Source:
     if config.get("data.train") is None:
         raise ConfigError(f"{config.name} has no data.train to take faces from; name a data root.")
     grid = _grid_of(config)
-    batch_size = config["data.batch_size"]
     batches = train_stream(
         *build_dataset(config, "train"),
-        batch_size,
+        config["data.batch_size"],
         seed,
         workers=config["data.workers"],
         sides=config.get("data.multi_scale"),
     )
     max_ratio = config.get("model.head.assigner.max_ratio", MAX_RATIO)
-    return _Source(batches, batch_size, grid, max_ratio)
+    return _Source(batches, config["data.batch_size"], grid, max_ratio)
 
 
 def _grid_of(config: Config) -> AnchorGrid:

@@ -125,7 +125,7 @@ def _get(archive: Archive, root: Path) -> None:
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
-    """Downloads an archive; half a file never has its name.
+    """Downloads an archive; a partial download never gets the final name.
 
     Returns:
         The file, which lies within ``folder``.

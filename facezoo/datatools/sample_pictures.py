@@ -106,9 +106,9 @@ def write_samples(
         raise DataError(f"{type(dataset).__name__} has no image to show; name another split.")
     paths, tiles, half = [], [], (GAP // 2, GAP // 2)
     samples = _samples(dataset, transforms, min(number, len(dataset)), seed)
-    for place, states in enumerate(samples):
-        drawn = [draw_sample(state) for state in states]
-        name = states[0].image_id.rpartition("/")[2].rpartition(".")[0]
+    for place, versions in enumerate(samples):
+        drawn = [draw_sample(version) for version in versions]
+        name = versions[0].image_id.rpartition("/")[2].rpartition(".")[0]
         paths.append(out / f"{place:03d}_{name}.jpg")
         write_image(paths[-1], _with_legend(_side_by_side(drawn)))
         tiles += [_whitened(fit_square(one, TILE - GAP), half, half) for one in drawn]
@@ -139,7 +139,7 @@ def draw_sample(sample: Sample) -> NDArray[np.uint8]:
 def _samples(
     dataset: FaceDataset, transforms: Sequence[Transform] | None, number: int, seed: int
 ) -> Iterator[list[Sample]]:
-    """Yields the states of each sample: as it was read and, with transforms, behind them."""
+    """Yields each sample as it is read and, if there are transforms, as they leave it."""
     plan = TrainPlan(len(dataset), number, seed)
     make = SampleMaker(dataset, tuple(transforms or ()), plan)
     for position in plan(0):

@@ -56,11 +56,10 @@ def divide(
 
     Args:
         names: image ids, ``<event>/<image>.jpg``; the event is the folder.
-        parts: share of each part by name; what shares short of 1 leave over is in no part.
-        by: ``image`` meets the shares to the image; ``event`` keeps the images of an event
-            together, and meets the shares as far as the sizes of the events allow.
-        number: how many images are divided, drawn at random; None for all.
-        seed: another one gives other parts.
+        parts: see ``split_images``.
+        by: ``image`` meets the shares to the image, ``event`` as far as the sizes of events allow.
+        number: see ``split_images``.
+        seed: see ``split_images``.
 
     Returns:
         The names of each part, sorted.
@@ -104,16 +103,16 @@ def split_images(
     number: int | None = None,
     seed: int = 0,
 ) -> dict[Path, list[str]]:
-    """Divides the images of a folder and writes a list of names for each part; see ``divide``.
+    """Divides the images of a folder and writes a list of names for each part.
 
     Args:
         root: folder of the images, such as ``WIDER_train/images``.
-        parts: share of each part by name.
+        parts: share of each part by name; what shares short of 1 leave over is in no part.
         out: folder for the lists ``<part>.txt``, none of which may exist.
         by: what stays together: all images of an event (a folder), or each image for itself, which
             meets the shares exactly.
         number: how many images are divided, drawn at random (default: all).
-        seed: of the draw.
+        seed: of the draw; another one gives other parts.
 
     Returns:
         The names in each file that was written.

@@ -13,16 +13,7 @@ from facezoo.data.annotations.annotation_file import ATTRIBUTES, AnnotationFile
 HEIGHTS = {"0-8": 0, "8-16": 8, "16-32": 16, "32-64": 32, "64-128": 64, "128+": 128}
 """Buckets of face heights with their lower ends in pixels, as those of ``RecallBySize``."""
 
-CROWDS = {
-    "0": 0,
-    "1": 1,
-    "2-5": 2,
-    "6-10": 6,
-    "11-20": 11,
-    "21-50": 21,
-    "51-100": 51,
-    "101+": 101,
-}
+CROWDS = {"0": 0, "1": 1, "2-5": 2, "6-10": 6, "11-20": 11, "21-50": 21, "51-100": 51, "101+": 101}
 """Buckets of faces per image with their lowest numbers."""
 
 ATTRIBUTE_VALUES: Mapping[str, tuple[str, ...]] = {
@@ -46,7 +37,7 @@ def statistics(file: AnnotationFile) -> dict[str, Any]:
     whose box has an area. ``dropped`` are the others, ``ignored`` those with an area that are
     neither taught nor counted, ``with_landmarks`` those of which at least one landmark is known.
     ``official`` says whether the counts are the known ones of WIDER FACE's split, None where that
-    is no question.
+    it is none of them.
 
     Args:
         file: the annotation.

@@ -1,4 +1,4 @@
-"""Places: what a scene is painted on. Nothing here is a face; some of it looks a little so."""
+"""Backgrounds of scenes. Nothing here is a face, though some of it resembles one."""
 
 from __future__ import annotations
 

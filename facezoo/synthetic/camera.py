@@ -1,4 +1,4 @@
-"""What light and camera do to a painted scene: exposure, cast, blur, noise, compression."""
+"""Effects of light and camera on a painted scene: exposure, cast, blur, noise, compression."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def photograph(dice: Dice, image: Image, smallest: float) -> Image:
     """Returns the scene as a camera of any quality sees it.
 
     Args:
-        dice: chance.
+        dice: random choices.
         image: H x W x 3, RGB.
-        smallest: height of the smallest face in pixels, which has to stay findable.
+        smallest: height of the smallest face in pixels, which has to stay detectable.
     """
     if dice.chance(0.4):
         image = _uneven_light(dice, image)

@@ -19,7 +19,7 @@ class Dice:
     as the drawing does.
 
     Args:
-        generator: the only source of chance; also free for arrays of noise.
+        generator: source of all random numbers; also used directly for arrays of noise.
     """
 
     def __init__(self, generator: np.random.Generator) -> None:

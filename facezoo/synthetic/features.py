@@ -1,4 +1,4 @@
-"""The features of a face: eyes, brows, nose, mouth, beard and glasses (units of ``head``)."""
+"""The features of a face: eyes, brows, nose, mouth, beard and glasses (units of ``look``)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FacePainter:
         self._lifts.append(np.full(len(points), lift))
 
     def shapes(self) -> list[Shape]:
-        """Returns what of the features the pose shows."""
+        """Returns the features that are visible in this pose."""
         points = np.concatenate([shape.points for shape in self._shapes])
         turned, depths = on_head(points, np.concatenate(self._lifts), self.look, self.pose)
         ends = np.cumsum([len(shape.points) for shape in self._shapes])[:-1]
@@ -55,7 +55,7 @@ def draw_features(look: Look, pose: Pose, *, fine: bool) -> list[Shape]:
     Args:
         look: colours and proportions.
         pose: yaw and pitch.
-        fine: with what only faces of some size show (iris, lids, nostrils, teeth).
+        fine: with details that only larger faces show (iris, lids, nostrils, teeth).
     """
     face = FacePainter(look, pose)
     landmarks, lifts = landmark_points(look)
@@ -83,7 +83,7 @@ def _add_eye(face: FacePainter, centre: Points, fine: bool) -> None:
     brow = np.array([(-1.25, 0.3), (-0.5, -0.25), (0.4, -0.3), (1.35, 0.2)]) * (side * size, 0.1)
     dark = mix(look.hair, look.skin, 0.25) if sum(look.hair) > 450 else look.hair
     if not fine:
-        # What is only a few pixels large has to be read from contrast alone.
+        # Features of a few pixels are recognized by their contrast alone.
         if is_dark(look.skin) and look.open_eyes:
             face.add(unit_circle(12) * (size * 1.2, size * 0.75) + at, mix(look.skin, WHITE, 0.7))
             face.add(unit_circle(8) * (size * 0.5) + at, INK)
@@ -110,7 +110,7 @@ def _add_eye(face: FacePainter, centre: Points, fine: bool) -> None:
 
 def _add_nose(face: FacePainter, tip: Points, lift: float, fine: bool) -> None:
     skin = face.look.skin
-    # It may stand out beyond the cheek of a face in profile, and is face there.
+    # In profile the nose extends beyond the cheek, so that it belongs to the face's box.
     side_view = np.array([(0, -0.1), (0, 0.1), (0, tip[1] - 0.04), (0, 0.34), (0, 0.4)])
     side_lift = np.array([0.06, 0.14, lift, lift - 0.01, 0])
     face.add(side_view, shade(skin, 0.97), lift=side_lift, role=FACE)

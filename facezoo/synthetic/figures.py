@@ -1,4 +1,4 @@
-"""Figures: filled and stroked paths that make a person or a thing, and how they get painted.
+"""Figures: people and things as filled and stroked paths, and the painting of them.
 
 A figure is planned in units of its own, placed in the image by one similarity transform, and then
 known exactly: what it covers follows from its paths without painting it. Coordinates are
@@ -179,7 +179,7 @@ def _trace(
 
 
 def _less_growth(points: Points) -> Points:
-    """Returns the path smaller by what OpenCV's smooth filling adds around it."""
+    """Shrinks a path by what OpenCV's anti-aliased filling adds around it."""
     low, high = points.min(axis=0), points.max(axis=0)
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, 2 * FILL_GROWTH)
     return middle + (points - middle) * (1 - FILL_GROWTH / half)

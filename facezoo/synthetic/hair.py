@@ -1,4 +1,4 @@
-"""Hair and what is worn on the head, in the units of the head (see ``head``)."""
+"""Hair and what is worn on the head, in the units of the head (see ``look``)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HATS = ("cap", "cap", "beanie", "beanie", "sunhat", "scarf", "scarf", "helmet", 
 TEMPLES = np.linspace(0.93, -0.93, 11)
 FOREHEAD = np.stack([np.linspace(1, -1, 13), 0.16 * np.linspace(1, -1, 13) ** 2], axis=1)
 BACK_SHIFT = 0.2
-"""How far the back of the head moves against the look of a face in profile."""
+"""How far the back of the head of a face in profile lies behind its middle."""
 
 
 def sample_style(dice: Dice, soft: bool) -> str:
-    """Returns a hair style; long hair goes rarely with a beard's face, bald rarely without."""
+    """Returns a hair style; soft faces are never bald, the others wear no bun, tails or bob."""
     style = dice.pick(STYLES)
     if soft and style in ("bald", "ring"):
         return "bob"

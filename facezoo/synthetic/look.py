@@ -19,7 +19,7 @@ from facezoo.synthetic.figures import Points, unit_circle
 DEPTH = 0.56
 """How far the middle of the face stands before the plane of the ears."""
 LEAST_CONTRAST = 75
-"""Sum of the channels' differences below which hair would not stand out from skin."""
+"""Hair whose channels differ from those of the skin by less in sum is darkened."""
 BEARDS = ("none",) * 8 + ("stubble", "full", "full", "goatee", "moustache", "moustache")
 MOUTHS = ("closed",) * 4 + ("smile",) * 3 + ("laugh",) * 3 + ("round",)
 EYE_COLOURS: tuple[Colour, ...] = (
@@ -70,7 +70,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Pose:
-    """How a head is held, in radians; positive yaw looks to the image's right, pitch down."""
+    """Rotation of a head in radians: positive yaw to the image's right, positive pitch down."""
 
     yaw: float
     pitch: float

@@ -62,7 +62,7 @@ def draw_person(
     """Returns a person whose face's upright box is ``height`` pixels high around ``centre``.
 
     Args:
-        dice: chance.
+        dice: random choices.
         height: of the face in pixels.
         centre: middle of the face's box in the image.
         standing: drawn with legs, not only down to the chest.
@@ -193,11 +193,11 @@ def draw_body(dice: Dice, skin: Colour, *, standing: bool, fine: bool, front: bo
     """Returns a dressed body.
 
     Args:
-        dice: chance.
+        dice: random choices.
         skin: tone of neck, arms and legs.
         standing: drawn with legs, not only down to the chest.
-        fine: always with what adorns the clothes, which small figures often go without.
-        front: seen from before.
+        fine: always with details of the clothes, which small figures often lack.
+        front: seen from the front.
     """
     cloth = cloth_colour(dice)
     wide, reach = dice.uniform(1.25, 1.7), 4.4 if standing else 3.2

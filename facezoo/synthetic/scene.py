@@ -1,4 +1,4 @@
-"""A scene: people and things planned in an image, what of their faces is seen, and the painting.
+"""Scenes: where people and things stand, which parts of their faces are visible, and the painting.
 
 Planning and painting draw from generators of their own, so that the truth of an image is known
 without painting it.
@@ -107,7 +107,7 @@ def _spot(dice: Dice, space: Space, size: float) -> Spot:
 
 
 def _group(dice: Dice, space: Space, count: int) -> list[Spot]:
-    """Returns up to ``count`` places, the nearest person first; what finds no room is left out."""
+    """Returns up to ``count`` places, the nearest first; a face that finds no room is left out."""
     sizes = sorted((dice.log_uniform(*space.face_sizes) for _ in range(count)), reverse=True)
     level, slope = dice.uniform(0.3, 0.55) * space.height, dice.uniform(-0.2, 1.0)
     on_ground, spots = dice.chance(0.6), list[Spot]()
@@ -116,7 +116,7 @@ def _group(dice: Dice, space: Space, count: int) -> list[Spot]:
         for _ in range(12):
             spot = _spot(dice, space, size)
             if on_ground:
-                # Who stands on one ground is seen the lower the nearer, about the eye's level.
+                # On level ground, nearer people appear lower in the image.
                 y = level + slope * size + dice.bell(0.2) * size
                 spot = spot._replace(y=min(max(y, size / 2), space.height - size / 2))
             if _covered(spot, spots) <= allowed:
@@ -162,7 +162,7 @@ def _crowd(dice: Dice, space: Space) -> list[Spot]:
 
 
 def annotate(figures: list[Figure], space: Space) -> Annotation:
-    """Returns what is seen of each face, from the paths of the figures alone."""
+    """Returns the visible faces, computed from the paths of the figures without painting them."""
     owners = np.zeros((space.height, space.width), np.int32)
     for number, figure in enumerate(figures, start=1):
         mark(owners, figure, number)

@@ -1,4 +1,4 @@
-"""Things that are no faces: what a careless detector fires on, and what hides faces.
+"""Things that are not faces: some invite false positives, others hide faces.
 
 Each thing is drawn in units of its own, about from -1 to 1.
 """

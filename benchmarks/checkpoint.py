@@ -31,7 +31,7 @@ from common import (
     timed,
 )
 
-from facezoo.runs.run_build import algorithms
+from facezoo.runs.build_trainer import chosen_algorithms
 from facezoo.training.checkpoint import Snapshot, take_snapshot, write_snapshot
 
 FACES = 20
@@ -76,7 +76,7 @@ def measure(model: str, arguments: argparse.Namespace, device: torch.device) -> 
 
     alone, stands, writes, beside = [], [], [], []
     with (
-        algorithms(training.trainer),
+        chosen_algorithms(training.trainer),
         tempfile.TemporaryDirectory(dir=arguments.folder) as folder,
         ThreadPoolExecutor(1) as writer,
     ):

@@ -29,7 +29,7 @@ from facezoo.environment import environment
 from facezoo.errors import FacezooError
 from facezoo.factory import build_model, build_optimizer, without_pretrained
 from facezoo.inference.loading import choose_device
-from facezoo.runs.run_build import build_schedule
+from facezoo.runs.build_trainer import build_schedule
 from facezoo.structures import Batch, Sample
 from facezoo.training.allocator import keep_freed_memory
 from facezoo.training.hooks.ema import EMA

@@ -35,7 +35,7 @@ from common import (
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.loading.prefetch import prefetched
-from facezoo.runs.run_build import algorithms
+from facezoo.runs.build_trainer import chosen_algorithms
 from facezoo.structures import Batch
 
 STEPS = 8
@@ -98,7 +98,7 @@ def measure(model: str, arguments: argparse.Namespace, device: torch.device) -> 
 
     skipped = PREFETCHED_PER_WORKER * arguments.workers + 2
     withs, withouts, waits = [], [], []
-    with algorithms(training.trainer):
+    with chosen_algorithms(training.trainer):
         for turn in range(arguments.repeats):
             stream = open_stream(turn * (skipped + STEPS))
             for _ in range(skipped):

@@ -28,7 +28,7 @@ from common import (
     run,
 )
 
-from facezoo.runs.run_build import algorithms
+from facezoo.runs.build_trainer import chosen_algorithms
 from facezoo.training.update import AUTOCAST_TYPES
 
 AIMS = {20: 1.10, 1000: 1.25}
@@ -99,7 +99,7 @@ def measure(
         torch.compiler.reset()  # else a second size of batch would be compiled for any size
         compiled = training.compiled_update()
         cases["compiled"] = lambda: training.step(batch, compiled)
-    with algorithms(training.trainer):
+    with chosen_algorithms(training.trainer):
         seconds = interleaved(cases, arguments.repeats, device)
     training.check_finite()
     for first, second, aim in (("whole", "bare", AIMS.get(faces)), ("whole", "compiled", None)):

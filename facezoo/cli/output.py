@@ -13,10 +13,22 @@ from rich.text import Text
 
 from facezoo.terminal import show_number
 
+WIDEST = 1000
+"""Columns of text; more than any table takes."""
+
 
 def stdout() -> Console:
     """Returns the console of results."""
     return Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def print_whole(table: Table) -> None:
+    """Prints a table with every number, also where the terminal is narrower or a file."""
+    console = stdout()
+    # Numbers that are cut say less than lines that a narrow terminal breaks.
+    wanted = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    console.width = max(console.width, wanted)
+    console.print(table)
 
 
 def print_metrics(title: str, results: Mapping[str, Any]) -> None:

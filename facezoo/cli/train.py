@@ -8,23 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facezoo.cli.output import print_metrics, stdout
-from facezoo.cli.parsing import (
-    Parser,
-    add_allow_imports,
-    add_verb,
-    is_override,
-    names_a_model,
-    split_overrides,
-)
+from facezoo.cli.options import add_options, chosen
+from facezoo.cli.output import print_metrics, print_whole, stdout
+from facezoo.cli.parsing import add_verb, is_override, names_a_model, split_overrides
 from facezoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from facezoo.runs.run import TrainResult
 
 NAME = "train"
-WIDEST = 1000
-"""Columns of text; more than any table takes."""
 
 
 def add_parser(verbs: Any) -> None:
@@ -52,11 +44,6 @@ def add_parser(verbs: Any) -> None:
             "words", nargs="+", metavar="CONFIG", help="name or YAML file; or key=value"
         )
     )
-    _add_options(parser)
-    parser.set_defaults(run=run)
-
-
-def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -64,21 +51,7 @@ def _add_options(parser: Parser) -> None:
         metavar="RUN|CKPT",
         help="go on with the run in --out, else the latest of this config; or with the one named",
     )
-    parser.add_argument(
-        "--init-from",
-        metavar="W",
-        help="start from the weights of a file; FILE:backbone,neck takes parts of it",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="the run folder; with several configs the folder of theirs "
-        "(default: runs/CONFIG/DATE-TIME)",
-    )
-    parser.add_argument(
-        "--sample", action="store_true", help="a few steps on drawn faces, without any data"
-    )
+    add_options(parser, "facezoo.runs.run:train", "init_from", "out", "sample", "allow_imports")
     parser.add_argument(
         "--check", action="store_true", help="build everything, report every error, train nothing"
     )
@@ -94,7 +67,7 @@ def _add_options(parser: Parser) -> None:
         help="watch N steps with torch's profiler and write to RUN/profile what takes the time",
     )
     parser.add_argument("--replay", metavar="FILE", help=argparse.SUPPRESS)
-    add_allow_imports(parser)
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -119,24 +92,12 @@ def run(arguments: argparse.Namespace) -> int:
         return _check(sources, overrides, arguments.allow_imports)
     if arguments.print_config:
         return _print(sources, overrides, arguments.allow_imports)
-    return _train(sources, overrides, resume, arguments)
+    return _train(sources, resume, {"overrides": overrides, **chosen(arguments)})
 
 
-def _train(
-    sources: Sequence[str],
-    overrides: Sequence[str],
-    resume: str | bool | None,
-    arguments: argparse.Namespace,
-) -> int:
+def _train(sources: Sequence[str], resume: str | bool | None, options: dict[str, Any]) -> int:
     from facezoo.runs.run import train, train_many
 
-    options = {
-        "overrides": overrides,
-        "out": arguments.out,
-        "init_from": arguments.init_from,
-        "sample": arguments.sample,
-        "allow_imports": arguments.allow_imports,
-    }
     if len(sources) == 1:
         results = [train(sources[0], resume=resume, **options)]
     elif isinstance(resume, str):
@@ -148,7 +109,7 @@ def _train(
     if len(results) == 1:
         _print_metrics(results[0])
     else:
-        _print_comparison(results, arguments.out)
+        _print_comparison(results, options["out"])
     for one in results:
         if not one.failure:
             stdout().print(f"{one.name}: weights in {one.folder / 'checkpoints'}")
@@ -169,16 +130,12 @@ def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
     from facezoo.runs.model_table import comparison_table, table_remarks, write_model_table
 
     comparison = compare_models(results)
-    console, table = stdout(), comparison_table(comparison)
-    # Numbers that are cut say less than lines that a narrow terminal breaks.
-    wanted = console.measure(table, options=console.options.update(width=WIDEST)).maximum
-    console.width = max(console.width, wanted)
-    console.print(table)
+    print_whole(comparison_table(comparison))
     for sentence in table_remarks(comparison):
-        console.print(sentence)
+        stdout().print(sentence)
     if out is not None:
         write_model_table(comparison, out)
-        console.print(f"The comparison is in {out / 'comparison.json'} and comparison.md.")
+        stdout().print(f"The comparison is in {out / 'comparison.json'} and comparison.md.")
 
 
 def _print(sources: Sequence[str], overrides: Sequence[str], allow_imports: bool) -> int:

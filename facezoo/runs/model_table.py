@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,28 +71,21 @@ def write_model_table(comparison: ModelComparison, folder: Path) -> None:
         folder: made where it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "note": comparison.note,
-        "device": comparison.device,
-        "threads": comparison.threads,
-        "images": comparison.images,
-        "untimed": [*comparison.untimed],
-        "models": [_as_json(one) for one in comparison.models],
-    }
+    content = {one.name: getattr(comparison, one.name) for one in fields(comparison)}
+    content["models"] = [_as_json(one) for one in comparison.models]
     (folder / "comparison.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     headings, rows = _cells(comparison)
     marks = ["---", "---", *["---:"] * (len(headings) - 2)]
-    lines = [f"| {' | '.join(row)} |" for row in (headings, marks, *rows)]
-    title = [f"Numbers of a {comparison.note}.", ""] if comparison.note else []
-    text = "\n".join([*title, *lines, "", *(f"* {one}" for one in table_remarks(comparison))])
-    (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
+    lines = [f"Numbers of a {comparison.note}.", ""] if comparison.note else []
+    lines += [f"| {' | '.join(row)} |" for row in (headings, marks, *rows)]
+    lines += ["", *(f"* {one}" for one in table_remarks(comparison))]
+    (folder / "comparison.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _metrics(models: Sequence[ComparedModel]) -> list[str]:
     """Returns the names of the metrics that any model has: average precisions first."""
     names = dict.fromkeys(name for one in models for name in one.metrics)
-    precision = [name for name in PRECISION if name in names]
-    return precision + [name for name in names if name not in precision]
+    return sorted(names, key=lambda name: name not in PRECISION)
 
 
 def _cells(comparison: ModelComparison) -> tuple[list[str], list[list[str]]]:
@@ -100,45 +94,40 @@ def _cells(comparison: ModelComparison) -> tuple[list[str], list[list[str]]]:
     shown = [PRECISION.get(name, name.replace(RECALL, "recall ")) for name in names]
     rows = []
     for one in comparison.models:
-        values = [
-            show_number(name, one.metrics[name]) if name in one.metrics else ABSENT
-            for name in names
-        ]
-        name = one.name if one.on_first_set else one.name + OTHER_SET
-        protocol = FAILED if one.failure else one.protocol
-        thresholds = [
-            ABSENT if thresh is None else f"{thresh:g}"
-            for thresh in (one.score_thresh, one.nms_thresh)
-        ]
-        rows.append([name, protocol, *thresholds, *values, *_measures(one)])
+        rows.append(
+            [
+                one.name if one.on_first_set else one.name + OTHER_SET,
+                FAILED if one.failure else one.protocol,
+                _text(one.score_thresh, "g"),
+                _text(one.nms_thresh, "g"),
+                *(show_number(x, one.metrics[x]) if x in one.metrics else ABSENT for x in names),
+                _text(one.ms_per_image, ".1f"),
+                *(_text(number, ".3f") for number in _size(one)),
+            ]
+        )
     return ["model", "protocol", *THRESHOLDS, *shown, *MEASURES], rows
 
 
-def _measures(one: ComparedModel) -> list[str]:
-    ms = ABSENT if one.ms_per_image is None else f"{one.ms_per_image:.1f}"
+def _size(one: ComparedModel) -> Sequence[float | None]:
+    """Returns millions of parameters, GMACs and GFLOPs."""
     if one.size is None:
-        return [ms, *[ABSENT] * 3]
-    size = one.size
-    return [
-        ms,
-        f"{size.parameters / 1e6:.3f}",
-        f"{size.macs_vga / 1e9:.3f}",
-        f"{size.flops / 1e9:.3f}",
-    ]
+        return [None] * 3
+    return [one.size.parameters / 1e6, one.size.macs_vga / 1e9, one.size.flops / 1e9]
+
+
+def _text(value: float | None, form: str) -> str:
+    return ABSENT if value is None else format(value, form)
 
 
 def _as_json(one: ComparedModel) -> dict[str, Any]:
+    size = one.size
+    names = ("name", "failure", "protocol", "score_thresh", "nms_thresh", "on_first_set")
     return {
-        "name": one.name,
+        **{name: getattr(one, name) for name in names},
         "folder": str(one.folder),
-        "failure": one.failure,
-        "protocol": one.protocol,
-        "score_thresh": one.score_thresh,
-        "nms_thresh": one.nms_thresh,
-        "on_first_set": one.on_first_set,
         **one.metrics,
         "ms_per_image": one.ms_per_image,
-        "parameters": one.size and one.size.parameters,
-        f"macs_{VGA}": one.size and one.size.macs_vga,
-        f"flops_{SIDE}x{SIDE}": one.size and one.size.flops,
+        "parameters": size and size.parameters,
+        f"macs_{VGA}": size and size.macs_vga,
+        f"flops_{SIDE}x{SIDE}": size and size.flops,
     }

@@ -16,11 +16,12 @@ from facezoo.data.loading.loader import worker_failure
 from facezoo.distributed import RunInterrupted, process_group
 from facezoo.environment import environment
 from facezoo.errors import ConfigError, FacezooError
-from facezoo.runs.run_build import algorithms, build_trainer, built
+from facezoo.runs.build_trainer import build_trainer, chosen_algorithms
 from facezoo.runs.run_check import check_run
-from facezoo.runs.run_folder import held
-from facezoo.runs.run_start import Start, of_version, prepare, prepare_many
-from facezoo.runs.status import recording
+from facezoo.runs.run_config import CONFIG
+from facezoo.runs.run_folder import locked
+from facezoo.runs.start import Start, prepare, prepare_many
+from facezoo.runs.status import first_line, recording
 from facezoo.training.checkpoint import load_checkpoint
 from facezoo.training.checkpoint_files import last_checkpoint
 from facezoo.training.hooks.checkpointing import Checkpoint
@@ -72,11 +73,11 @@ def train(
         resume: True for the run in ``out``, or else the latest run of this config; or a run folder
             or a checkpoint. The run goes on in its own folder unless ``out`` names another, and
             with its own config, which only ``overrides`` change.
-        init_from: weights to start from, ``FILE`` or ``FILE:backbone,neck``.
-        sample: train for 10 steps on drawn faces, without any data; the run folder is then by
+        init_from: weights to start from, ``FILE``, or parts of it, ``FILE:backbone,neck``.
+        sample: train for 10 steps on drawn faces, without any data. The run folder is then by
             default ``runs/<config>-sample/<date-time>``.
-        allow_imports: whether the config of a run or checkpoint may import plug-ins that
-            ``config`` does not name.
+        allow_imports: let the config of a run or checkpoint import plug-ins that ``config`` does
+            not name.
 
     Several processes that ``torchrun`` started train one model together, each with its share of
     every batch. SIGTERM and Ctrl-C end the run after its step, and it is saved.
@@ -130,10 +131,16 @@ def train_many(
     """
     with process_group():
         starts = prepare_many(configs, overrides, out, resume, init_from, sample, allow_imports)
-        _check(starts)
+        problems = [
+            f"{start.config.name}: {problem}"
+            for start in starts
+            for problem in check_run(start.config_to_build)
+        ]
+        if problems:
+            raise ConfigError(problems)
         results: list[TrainResult] = []
         for start in starts:
-            results.append(_run_alone(start, init_from))
+            results.append(_run_or_report(start, init_from))
             signal_name = results[-1].interrupted
             if signal_name is not None and len(results) < len(starts):
                 raise RunInterrupted(
@@ -144,52 +151,27 @@ def train_many(
         return results
 
 
-def _check(starts: Sequence[Start]) -> None:
-    """Builds what each of several runs needs, before the first one trains.
-
-    Raises:
-        ConfigError: with all that is wrong with any of them.
-    """
-    problems = [
-        f"{start.config.name}: {problem}" for start in starts for problem in check_run(built(start))
-    ]
-    if problems:
-        raise ConfigError(problems)
-
-
-def _run_alone(start: Start, init_from: str | None) -> TrainResult:
+def _run_or_report(start: Start, init_from: str | None) -> TrainResult:
     """Trains one of several runs; its failure is a result, as the others have no part in it."""
     name = start.config.name
     try:
         return _run(start, None if start.checkpoint else init_from)
     except RunInterrupted:
         raise
-    except FacezooError as error:
-        if distributed.share().world_size > 1:
-            raise
-        logger.error("%s failed: %s", name, error)
-        failure = str(error)
     except Exception as error:
         if distributed.share().world_size > 1:
             raise
-        logger.exception("%s failed.", name)
-        failure = f"{type(error).__name__}: {error}"
-    return TrainResult(name, start.folder, {}, start.note, failure=failure.splitlines()[0])
+        logger.error("%s failed: %s", name, error, exc_info=not isinstance(error, FacezooError))
+        return TrainResult(name, start.folder, {}, start.note, failure=first_line(error))
 
 
 def _run(start: Start, init_from: str | None) -> TrainResult:
     """Trains a run that is prepared, in its folder."""
     config, folder = start.config, start.folder
     folder.mkdir(parents=True, exist_ok=True)
-    held_by_main = held(folder) if distributed.is_main() else nullcontext()
-    with held_by_main, logging_to(folder / "log.txt", distributed.share().rank):
-        try:
-            trainer = build_trainer(start, init_from)
-        except ConfigError as error:
-            raise (of_version(error, start.written_by) if start.checkpoint else error) from error
-        if start.checkpoint is not None:
-            load_checkpoint(trainer, start.checkpoint)
-            logger.info("Resumed from %s, after step %d.", start.checkpoint, trainer.step)
+    lock = locked(folder) if distributed.is_main() else nullcontext()
+    with lock, logging_to(folder / "log.txt", distributed.share().rank):
+        trainer = _trainer(start, init_from)
         if _is_done(trainer):
             logger.warning(
                 "Nothing is left to train: the run is at step %d of %d; give a larger "
@@ -199,11 +181,24 @@ def _run(start: Start, init_from: str | None) -> TrainResult:
             )
             return TrainResult(config.name, folder, dict(trainer.metrics), start.note)
         if distributed.is_main():
-            _introduce(start, trainer)
+            _write_description(start)
+            _log_beginning(start, trainer)
         metrics = _fit(trainer, start)
         if distributed.is_main():
             plot_losses(folder, start.note)
     return TrainResult(config.name, folder, dict(metrics), start.note, trainer.interrupted)
+
+
+def _trainer(start: Start, init_from: str | None) -> Trainer:
+    """Returns the trainer of a run, in the state of its checkpoint where it has one."""
+    try:
+        trainer = build_trainer(start, init_from)
+    except ConfigError as error:
+        raise start.blame_version(error) from error
+    if start.checkpoint is not None:
+        load_checkpoint(trainer, start.checkpoint)
+        logger.info("Resumed from %s, after step %d.", start.checkpoint, trainer.step)
+    return trainer
 
 
 def _is_done(trainer: Trainer) -> bool:
@@ -212,33 +207,34 @@ def _is_done(trainer: Trainer) -> bool:
     return trainer.is_last_step and not any(isinstance(hook, Checkpoint) for hook in owed)
 
 
-def _introduce(start: Start, trainer: Trainer) -> None:
-    """Writes what the run is into its folder, and says so."""
-    config, folder = start.config, start.folder
+def _write_description(start: Start) -> None:
+    """Writes what the run is into its folder."""
+    found = json.dumps(environment(), indent=2) + "\n"
+    (start.folder / CONFIG).write_text(start.config.to_yaml(), encoding="utf-8")
+    (start.folder / "environment.json").write_text(found, encoding="utf-8")
+
+
+def _log_beginning(start: Start, trainer: Trainer) -> None:
     if start.note:
         logger.info("This is a %s; its numbers mean nothing.", start.note)
     for remark in start.remarks:
         logger.info("%s", remark)
-    (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    (folder / "environment.json").write_text(
-        json.dumps(environment(), indent=2) + "\n", encoding="utf-8"
-    )
     processes = distributed.share().world_size
     logger.info(
         "Training %s for %d steps of %d images on %s%s; everything goes to %s.",
-        config.name,
+        start.config.name,
         trainer.total_steps,
         trainer.batch_size,
         trainer.device,
         f" in {processes} processes" if processes > 1 else "",
-        folder,
+        start.folder,
     )
 
 
 def _fit(trainer: Trainer, start: Start) -> dict[str, float]:
-    recorded = recording(start.folder, trainer) if distributed.is_main() else nullcontext()
+    status = recording(start.folder, trainer) if distributed.is_main() else nullcontext()
     try:
-        with recorded, algorithms(trainer):
+        with status, chosen_algorithms(trainer):
             return trainer.fit()
     except RunInterrupted as error:
         if not distributed.is_main():

@@ -1,8 +1,9 @@
-"""Everything that can be told to be wrong with a run before it starts."""
+"""Checks a config or a run before it starts, and finds all that is wrong at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from facezoo.errors import ConfigError, FacezooError
 from facezoo.factory import build_optimizer, evaluators_of
 from facezoo.inference.protocols import configured_protocol
 from facezoo.registry import DETECTORS, HOOKS, OPTIMIZERS, SCHEDULES
-from facezoo.runs.run_build import build_schedule, hooks_of
+from facezoo.runs.build_trainer import build_schedule, hooks_of
 from facezoo.runs.run_config import carried_config
 from facezoo.training.hooks.evaluation import Evaluation
 from facezoo.training.pace import check_pace
@@ -113,33 +114,19 @@ def _problems_of_run(config: Config) -> list[str]:
             if _evaluates(node)
         ]
     settings, batch_size = config.sections.train, config.sections.data.batch_size
-    for check in (
-        lambda: settings.check_batch_size(batch_size),
-        lambda: settings.total_steps(1, batch_size),
-    ):
-        try:
-            check()
-        except ConfigError as error:
-            sentences += error.problems
-    sentences += _problems_of_pace(config)
-    problems = [config.located(sentence) for sentence in sentences]
-    try:
-        configured_protocol(config)
-    except ConfigError as error:
-        problems += error.problems
-    return problems
-
-
-def _problems_of_pace(config: Config) -> list[str]:
-    """Returns why the schedule does not fit the optimizer; nothing where either is wrong itself."""
-    try:
+    sentences += _problems(settings.check_batch_size, batch_size)
+    sentences += _problems(settings.total_steps, 1, batch_size)
+    with suppress(FacezooError):  # the optimizer or the schedule is wrong itself
         # Over parameters of no model, as the settings of an optimizer are not the model's.
-        parameters = nn.Linear(1, 1, device="meta")
-        optimizer, schedule = build_optimizer(config, parameters), build_schedule(config)
-    except FacezooError:
-        return []
+        optimizer = build_optimizer(config, nn.Linear(1, 1, device="meta"))
+        sentences += _problems(check_pace, optimizer, build_schedule(config))
+    problems = [config.located(sentence) for sentence in sentences]
+    return problems + _problems(configured_protocol, config)
+
+
+def _problems(check: Callable[..., Any], *values: Any) -> list[str]:
     try:
-        check_pace(optimizer, schedule)
+        check(*values)
     except ConfigError as error:
         return error.problems
     return []

@@ -1,4 +1,4 @@
-"""The config that a run uses: the one that was named, or on resume that of the run itself."""
+"""The config of a run: the one that was named, that of the run on resume, or that of a trial."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from facezoo.config.config import Config, load_config
 from facezoo.config.signatures import show
 from facezoo.config.yaml_tree import join
 from facezoo.errors import CheckpointError, ConfigError
-from facezoo.runs.trial import sample_config
 from facezoo.zoo.catalogue import names
 
 CONFIG = "config.yaml"
 FIXED = ("model", "optimizer.type", "data.batch_size", "train.seed")
 """What a run cannot change on the way: its weights, its optimizer's state, its stream of data."""
 NAMED = 8
+TRIAL_NOTE = "sample run on synthetic faces"
+TRIAL_STEPS, TRIAL_SIDE, TRIAL_BATCH = 10, 256, 4
+TRIAL_IMAGES = {"train": 64, "val": 16}
 _NOTHING = object()
 
 
@@ -55,6 +57,34 @@ def carried_config(source: object) -> Path | None:
     return path if path.is_file() else None
 
 
+def trial_config(source: Config) -> Config:
+    """Returns the config of a trial: ``SyntheticFaces`` for its data, and 10 steps at most.
+
+    Images of 256 px in batches of 4; model, transforms, losses, optimizer and hooks stay. The
+    backbone starts anew, as nothing that ten steps can show is worth a download.
+    """
+    overrides = [
+        f"data.image_size={TRIAL_SIDE}",
+        f"data.batch_size={TRIAL_BATCH}",
+        "data.workers=0",
+        "train.epochs=null",
+        f"train.max_steps={min(TRIAL_STEPS, source.get('train.max_steps') or TRIAL_STEPS)}",
+        "train.max_samples=null",
+        "train.accumulate=1",
+        "train.log_every=1",
+        "evaluation.protocol=original",
+    ]
+    overrides += [
+        f"data.{split}.dataset={{_delete_: true, type: SyntheticFaces, seed: {seed}, "
+        f"num_images: {count}, image_size: {TRIAL_SIDE}}}"
+        for seed, (split, count) in enumerate(TRIAL_IMAGES.items())
+        if source.get(f"data.{split}") is not None
+    ]
+    if source.get("model.backbone.pretrained"):
+        overrides.append("model.backbone.pretrained=false")
+    return load_config(source, overrides)
+
+
 def resumed_config(
     checkpoint: Path,
     name: str,
@@ -73,7 +103,7 @@ def resumed_config(
         name: of the config that the run began with.
         named: the config that the user named, with the same overrides.
         overrides: given now.
-        sample: whether it is a sample run.
+        sample: whether it is a trial.
         allow_imports: see ``open_config``.
 
     Raises:
@@ -92,25 +122,21 @@ def resumed_config(
             "or another run."
         )
     config = load_config(own, overrides)
-    config = sample_config(config) if sample else config
+    config = trial_config(config) if sample else config
     config.name = named.name
     changes = differences(own.data, config.data)
     fixed = {path: pair for path, pair in changes.items() if _is_fixed(path)}
     if fixed:
         raise ConfigError(
-            f"A run cannot change {listed(fixed)} on the way: leave that as it was, or start a new "
-            f"run from its weights with --init-from {checkpoint / 'model.safetensors'}."
+            f"A run cannot change {_summary(fixed)} on the way: leave that as it was, or start a "
+            f"new run from its weights with --init-from {checkpoint / 'model.safetensors'}."
         )
-    lines = [
-        f"Changed from here on: {path}: {show_value(old)} -> {show_value(new)}"
-        for path, (old, new) in changes.items()
-    ]
-    unused = differences(config.data, named.data)
-    if unused:
-        kept = {path: (theirs, own) for path, (own, theirs) in unused.items()}
+    lines = [f"Changed from here on: {line}" for line in _lines(changes)]
+    kept = differences(named.data, config.data)
+    if kept:
         lines.append(
             f"The run keeps its own settings where {named.name} has others (there -> here): "
-            f"{listed(kept)}."
+            f"{_summary(kept)}."
         )
     return config, lines
 
@@ -128,17 +154,19 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]
     return found
 
 
-def listed(changes: Mapping[str, tuple[Any, Any]]) -> str:
+def _summary(changes: Mapping[str, tuple[Any, Any]]) -> str:
     """Returns the first few changes as text."""
-    texts = [
-        f"{path}: {show_value(old)} -> {show_value(new)}" for path, (old, new) in changes.items()
-    ]
+    texts = _lines(changes)
     more = len(texts) - NAMED
     return "; ".join(texts[:NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
-def show_value(value: Any) -> str:
-    """Returns a value as messages show it."""
+def _lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    shown = {path: [_show(one) for one in pair] for path, pair in changes.items()}
+    return [f"{path}: {old} -> {new}" for path, (old, new) in shown.items()]
+
+
+def _show(value: Any) -> str:
     return "nothing" if value is _NOTHING else show(value)
 
 

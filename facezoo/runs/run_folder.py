@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def checkpoint_to_resume(
     Args:
         name: the folder in ``runs`` where the runs of the config are.
         out: the run folder, where the user named one.
-        resume: see ``facezoo.runs.run.train``.
+        resume: see ``facezoo.train``.
         or_anew: give None where there is nothing to go on from.
 
     Raises:
@@ -77,7 +78,7 @@ def run_folder(
     Raises:
         ConfigError: the folder holds something else, or the checkpoint stands in no run folder.
     """
-    own = None if checkpoint is None else _folder_of(checkpoint)
+    own = None if checkpoint is None else _run_of(checkpoint)
     if out is None:
         if checkpoint is None:
             return _new_folder(name)
@@ -100,7 +101,7 @@ def run_folder(
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keeps a run folder to this process: two that write into one would spoil both.
 
     The lock goes with the process, however it ends. Where the system has no such locks, such as on
@@ -127,15 +128,11 @@ def held(folder: Path) -> Iterator[None]:
 
 def _new_folder(name: str) -> Path:
     started = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder = RUNS / name / started
-    number = 2
-    while folder.exists():
-        folder = RUNS / name / f"{started}_{number}"
-        number += 1
-    return folder
+    names = itertools.chain([started], (f"{started}_{number}" for number in itertools.count(2)))
+    return next(folder for one in names if not (folder := RUNS / name / one).exists())
 
 
-def _folder_of(checkpoint: Path) -> Path | None:
+def _run_of(checkpoint: Path) -> Path | None:
     """Returns the run folder of a checkpoint, relative where it is below the current folder."""
     place = Path(os.path.abspath(checkpoint))
     if place.parent.name != CHECKPOINTS:

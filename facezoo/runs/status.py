@@ -60,7 +60,7 @@ def recording(folder: Path, trainer: Trainer) -> Iterator[None]:
         _write(folder, trainer, "interrupted")
         raise
     except BaseException as error:
-        _write(folder, trainer, "failed", _first_line(error))
+        _write(folder, trainer, "failed", first_line(error))
         raise
     _write(folder, trainer, "finished")
 
@@ -74,6 +74,14 @@ def read_status(folder: Path) -> RunStatus | None:
         return None
     here = status.state == "running" and status.host == platform.node()
     return replace(status, state="killed") if here and _is_gone(status.process_id) else status
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the sentence of an error that is meant for users; others with their kind."""
+    first = next(iter(str(error).splitlines()), "")
+    if isinstance(error, FacezooError) and first:
+        return first
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _write(folder: Path, trainer: Trainer, state: str, message: str = "") -> None:
@@ -99,11 +107,3 @@ def _is_gone(process_id: int) -> bool:
     except (PermissionError, OverflowError):  # another user's, or a number of another system
         return False
     return False
-
-
-def _first_line(error: BaseException) -> str:
-    """Returns the sentence of an error that is meant for users; others with their kind."""
-    first = next(iter(str(error).splitlines()), "")
-    if isinstance(error, FacezooError) and first:
-        return first
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -20,8 +20,8 @@ from facezoo.data.build_data import build_dataset
 from facezoo.errors import ConfigError, DataError
 from facezoo.factory import build, build_evaluators, build_model, build_optimizer
 from facezoo.registry import Registry
-from facezoo.runs import run_build, run_check
-from facezoo.runs.run_build import build_hooks, build_schedule
+from facezoo.runs import build_trainer, run_check
+from facezoo.runs.build_trainer import build_hooks, build_schedule
 from facezoo.runs.run_check import check_config
 
 
@@ -184,7 +184,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Registry]]:
         made[name] = Registry(name, f"{__name__}:{parts[0].__name__}", "facezoo.errors")
         for part in parts:
             made[name].register(part)
-        for module in (factory, build_data, run_build, run_check):
+        for module in (factory, build_data, build_trainer, run_check):
             monkeypatch.setattr(module, name, made[name], raising=False)
     made["TRANSFORMS"].register_adapter("family")(Family)
     monkeypatch.setattr(facezoo.registry, "REGISTRIES", tuple(made.values()))

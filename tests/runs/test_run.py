@@ -92,7 +92,7 @@ def test_resume_needs_no_weights_of_a_hub(monkeypatch: pytest.MonkeyPatch) -> No
 
     from facezoo.factory import build_model
 
-    monkeypatch.setattr("facezoo.runs.run_build.build_model", spy)
+    monkeypatch.setattr("facezoo.runs.build_trainer.build_model", spy)
     run("model.backbone={type: timm.resnet18, pretrained: true}")
     resume("train.max_steps=3")
     assert built == [True, False]

@@ -11,9 +11,16 @@ from typing import Any
 from facezoo import distributed
 from facezoo.config.config import Config, load_config
 from facezoo.errors import ConfigError
-from facezoo.runs.run_config import CONFIG, differences, open_config, resumed_config
+from facezoo.factory import without_pretrained
+from facezoo.runs.run_config import (
+    CONFIG,
+    TRIAL_NOTE,
+    differences,
+    open_config,
+    resumed_config,
+    trial_config,
+)
 from facezoo.runs.run_folder import checkpoint_to_resume, run_folder
-from facezoo.runs.trial import SAMPLE_NOTE, sample_config
 from facezoo.training.checkpoint import read_state
 from facezoo.training.checkpoint_files import STATE, last_checkpoint
 from facezoo.version import __version__
@@ -39,7 +46,24 @@ class Start:
     note: str = ""
     remarks: Sequence[str] = ()
     command: str = ""
-    written_by: str = ""
+    written_by: str = __version__
+
+    @property
+    def config_to_build(self) -> Config:
+        """The config, without the weights of a hub where the run resumes and has its own."""
+        return self.config if self.checkpoint is None else without_pretrained(self.config)
+
+    def blame_version(self, error: ConfigError) -> ConfigError:
+        """Returns an error of the config; of one by another version it names both versions."""
+        if self.written_by == __version__:
+            return error
+        return ConfigError(
+            [
+                f"{problem} (The run was made with facezoo {self.written_by}, this is "
+                f"{__version__}: override the value, or go on with that version.)"
+                for problem in error.problems
+            ]
+        )
 
 
 def prepare(
@@ -53,47 +77,35 @@ def prepare(
 ) -> Start:
     """Finds the config, the folder and the checkpoint of a run; writes nothing.
 
-    Args:
-        source: see ``facezoo.runs.run.train``, like the next five.
-        overrides: of the config.
-        out: the run folder.
-        resume: where to go on.
-        sample: whether it is a sample run; those of a config have a folder of their own.
-        allow_imports: whether the config of a run may import plug-ins.
-        or_anew: start anew where there is nothing to resume, also in the folder of a run of this
-            config that ended before its first checkpoint.
+    Its arguments are those of ``facezoo.train``. With ``or_anew`` the run starts anew where there
+    is nothing to resume, also in the folder of a run of this config that ended before its first
+    checkpoint.
 
     Raises:
         FacezooError: the config, the folder or the checkpoint is wrong.
     """
     named = open_config(source, overrides, allow_imports)
-    named = sample_config(named) if sample else named
-    note = SAMPLE_NOTE if sample else ""
-    name = f"{named.name}-sample" if sample else named.name
+    if sample:
+        named = trial_config(named)
     # Rank 0 looks, as it may be about to write where the others still look.
     checkpoint, folder = distributed.from_main(
-        _places(name, named, out, resume, or_anew) if distributed.is_main() else (None, Path())
+        _find_places(named, sample, out, resume, or_anew)
+        if distributed.is_main()
+        else (None, Path())
     )
-    command = f"facezoo train {_as_word(source)} --resume {folder}{' --sample' if sample else ''}"
-    if checkpoint is None:
-        begun = (folder / CONFIG).is_file()
-        anew = f"Begun anew in {folder}, where a run ended before its first checkpoint."
-        return Start(named, folder, note=note, remarks=[anew] if begun else [], command=command)
-    state = read_state(checkpoint / STATE)
-    if state.get("note", note) != note:
-        theirs, this = ("real", "sample") if sample else ("sample", "real")
-        raise ConfigError(
-            f"{checkpoint} is of a {theirs} run, and a {this} run cannot go on with it; name the "
-            f"folder of a {this} run, or start anew."
-        )
-    written_by = state["made_with"]["facezoo"]
-    try:
-        config, remarks = resumed_config(
-            checkpoint, state.get("name", named.name), named, overrides, sample, allow_imports
-        )
-    except ConfigError as error:
-        raise of_version(error, written_by) from error
-    return Start(config, folder, checkpoint, note, remarks, command, written_by)
+    start = Start(
+        named,
+        folder,
+        checkpoint,
+        note=TRIAL_NOTE if sample else "",
+        command=f"facezoo train {_word(source)} --resume {folder}{' --sample' if sample else ''}",
+    )
+    if checkpoint is not None:
+        return _resumed(start, checkpoint, overrides, sample, allow_imports)
+    if not (folder / CONFIG).is_file():
+        return start
+    remark = f"Begun anew in {folder}, where a run ended before its first checkpoint."
+    return replace(start, remarks=[remark])
 
 
 def prepare_many(
@@ -105,16 +117,9 @@ def prepare_many(
     sample: bool,
     allow_imports: bool,
 ) -> list[Start]:
-    """Finds config, folder and checkpoint of several runs; see ``prepare``.
+    """Finds config, folder and checkpoint of several runs; writes nothing.
 
-    Args:
-        sources: see ``facezoo.runs.run.train_many``, like the other arguments.
-        overrides: of every config.
-        out: the folder of the run folders.
-        resume: whether to go on with the runs that are there.
-        init_from: weights that those start from which begin.
-        sample: whether they are sample runs.
-        allow_imports: whether the configs of runs may import plug-ins.
+    Its arguments are those of ``facezoo.runs.run.train_many``.
 
     Raises:
         FacezooError: two configs have one name, there is nothing to resume, or see ``prepare``.
@@ -129,7 +134,7 @@ def prepare_many(
         *(["--sample"] if sample else []),
         *(["--allow-imports"] if allow_imports else []),
     ]
-    words = [*map(_as_word, sources), *overrides, *options, "--resume"]
+    words = [*map(_word, sources), *overrides, *options, "--resume"]
     command = f"facezoo train {shlex.join(words)}"
     starts = []
     for one, name in zip(sources, names, strict=True):
@@ -143,27 +148,34 @@ def prepare_many(
     return starts
 
 
-def of_version(error: ConfigError, written_by: str) -> ConfigError:
-    """Returns what is wrong with a config of another version of facezoo, with both versions."""
-    if written_by == __version__:
-        return error
-    return ConfigError(
-        [
-            f"{problem} (The run was made with facezoo {written_by}, this is "
-            f"{__version__}: override the value, or go on with that version.)"
-            for problem in error.problems
-        ]
-    )
+def _resumed(
+    start: Start, checkpoint: Path, overrides: Sequence[str], sample: bool, allow_imports: bool
+) -> Start:
+    """Returns a start with the config of the run that it goes on with."""
+    state = read_state(checkpoint / STATE)
+    if state.get("note", start.note) != start.note:
+        theirs, this = ("real", "sample") if sample else ("sample", "real")
+        raise ConfigError(
+            f"{checkpoint} is of a {theirs} run, and a {this} run cannot go on with it; name the "
+            f"folder of a {this} run, or start anew."
+        )
+    named, start = start.config, replace(start, written_by=state["made_with"]["facezoo"])
+    name = state.get("name", named.name)
+    try:
+        config, remarks = resumed_config(checkpoint, name, named, overrides, sample, allow_imports)
+    except ConfigError as error:
+        raise start.blame_version(error) from error
+    return replace(start, config=config, remarks=remarks)
 
 
-def _as_word(source: object) -> str:
+def _word(source: object) -> str:
     """Returns how a command names a config."""
     return str(source) if isinstance(source, (str, Path)) else "CONFIG"
 
 
-def _places(
-    name: str,
+def _find_places(
     config: Config,
+    sample: bool,
     out: str | Path | None,
     resume: bool | str | Path | None,
     or_anew: bool,
@@ -174,15 +186,16 @@ def _places(
             "torchrun may restart this run (--max-restarts), which then has to find its folder: "
             "name it with --out."
         )
+    name = f"{config.name}-sample" if sample else config.name
     restarted = distributed.is_restarted() and out is not None
     if restarted and last_checkpoint(Path(str(out))) is not None:
         resume = True  # further on than a checkpoint that the command names
     checkpoint = checkpoint_to_resume(name, out, resume or restarted, or_anew or restarted)
-    begun = resume is True and or_anew and out is not None and _is_of(Path(out), config)
+    begun = resume is True and or_anew and out is not None and _has_begun(Path(out), config)
     return checkpoint, run_folder(name, out, checkpoint, used=restarted or begun)
 
 
-def _is_of(folder: Path, config: Config) -> bool:
+def _has_begun(folder: Path, config: Config) -> bool:
     """Returns whether a run of the config's model has begun in a folder."""
     if not (folder / CONFIG).is_file():
         return False

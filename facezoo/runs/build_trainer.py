@@ -1,4 +1,4 @@
-"""From a run that is prepared to the trainer that runs it."""
+"""Builds the trainer of a run: data, model, optimizer, schedule, hooks and validation."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
 from facezoo.evaluation.evaluated_set import with_official_truth
 from facezoo.evaluation.judge import Validation
-from facezoo.factory import build_evaluators, build_model, build_optimizer, without_pretrained
+from facezoo.factory import build_evaluators, build_model, build_optimizer
 from facezoo.inference.loading import choose_device
 from facezoo.inference.protocols import configured_protocol
 from facezoo.registry import HOOKS, SCHEDULES
-from facezoo.runs.run_start import Start
+from facezoo.runs.start import Start
 from facezoo.structures import Batch
 from facezoo.training.allocator import keep_freed_memory
 from facezoo.training.generators import seed_generators
@@ -66,11 +66,6 @@ def hooks_of(builder: Builder, config: Config) -> dict[str, Hook]:
     }
 
 
-def built(start: Start) -> Config:
-    """Returns the config to build from: a resumed model needs no weights of a hub."""
-    return start.config if start.checkpoint is None else without_pretrained(start.config)
-
-
 def build_trainer(start: Start, init_from: str | None) -> Trainer:
     """Builds everything that a run needs; the weights are the start's, not yet a checkpoint's.
 
@@ -81,7 +76,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
     Raises:
         FacezooError: a part, the data or the weights are wrong.
     """
-    config = built(start)
+    config = start.config_to_build
     data, settings = config.sections.data, config.sections.train
     device = own_device(choose_device(settings.device))
     if device.type == "cpu":
@@ -169,7 +164,7 @@ def _validation(config: Config, reading: Reading) -> Validation | None:
 
 
 @contextmanager
-def algorithms(trainer: Trainer) -> Iterator[None]:
+def chosen_algorithms(trainer: Trainer) -> Iterator[None]:
     """Asks torch for deterministic or for fast algorithms while a run trains."""
     settings, cudnn = trainer.settings, torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark

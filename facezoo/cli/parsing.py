@@ -110,15 +110,6 @@ def read_names(path: Path) -> list[str]:
     return names
 
 
-def add_allow_imports(parser: Parser) -> None:
-    """Adds the option of every verb that may meet a config which nobody named."""
-    parser.add_argument(
-        "--allow-imports",
-        action="store_true",
-        help="let a config that comes out of a run or checkpoint import its plug-ins",
-    )
-
-
 def names_a_model(action: argparse.Action) -> None:
     """Lets the shell complete the argument with names of the zoo, files and folders."""
     action.completer = _complete_models  # type: ignore[attr-defined]

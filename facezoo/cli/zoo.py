@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from facezoo.cli.options import add_options
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb, names_a_model
 
@@ -33,12 +34,6 @@ def add_parser(verbs: Any) -> None:
     actions = parser.add_subparsers(
         prog="facezoo zoo", dest="action", metavar="ACTION", required=True
     )
-    _add_list(actions)
-    _add_show(actions)
-    _add_convert(actions)
-
-
-def _add_list(actions: Any) -> None:
     parser = add_verb(
         actions,
         "list",
@@ -50,9 +45,6 @@ def _add_list(actions: Any) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the list to a file")
     parser.set_defaults(run=run_list)
-
-
-def _add_show(actions: Any) -> None:
     parser = add_verb(
         actions,
         "show",
@@ -65,6 +57,7 @@ def _add_show(actions: Any) -> None:
         parser.add_argument("name", metavar="NAME", help="as `facezoo zoo list` prints it")
     )
     parser.set_defaults(run=run_show)
+    _add_convert(actions)
 
 
 def _add_convert(actions: Any) -> None:
@@ -78,13 +71,7 @@ def _add_convert(actions: Any) -> None:
         "  facezoo zoo convert mobilenet0.25_Final.pth --from biubug6 --out mnet025.safetensors",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the public checkpoint")
-    parser.add_argument(
-        "--from",
-        dest="family",
-        metavar="FAMILY",
-        required=True,
-        help="where it is from: biubug6 (Pytorch_Retinaface) or yolo5face",
-    )
+    add_options(parser, "facezoo.zoo.converters:convert_file", family="from")
     parser.add_argument(
         "--out",
         type=Path,
@@ -115,14 +102,11 @@ def run_list(arguments: argparse.Namespace) -> int:
         )
     stdout().print(table, soft_wrap=False)
     if arguments.json is not None:
-        write_json(
-            arguments.json,
-            [_flat(one) for one in listed],
-        )
+        write_json(arguments.json, [_as_json(one) for one in listed])
     return 0
 
 
-def _flat(one: ZooEntry) -> dict[str, Any]:
+def _as_json(one: ZooEntry) -> dict[str, Any]:
     return {
         "name": one.name,
         "description": one.description,
@@ -158,5 +142,5 @@ def run_convert(arguments: argparse.Namespace) -> int:
 
     out = arguments.out or Path(arguments.file.with_suffix(".safetensors").name)
     report = convert_file(arguments.file, arguments.family, out)
-    stdout().print(report if isinstance(report, str) else "\n".join(report))
+    stdout().print("\n".join(report))
     return 0

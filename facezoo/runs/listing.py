@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,11 @@ class Run:
 
     def points(self, metric: str) -> dict[int, float]:
         """Returns the finite values of a metric by step, in the order of the run."""
-        return _points(self.rows, metric)
+        return {
+            row["step"]: row[metric]
+            for row in self.rows
+            if isinstance(row.get(metric), (int, float)) and math.isfinite(row[metric])
+        }
 
 
 def find_runs(folder: Path) -> list[Run]:
@@ -125,14 +129,14 @@ def read_run(folder: Path, name: str) -> Run:
     """
     # A setting that this version no longer knows is no reason to hide a run.
     config, _ = load_with_problems(folder / CONFIG, allow_imports=False)
-    rows = _read_rows(folder / METRICS)
+    run = _run(folder, name, config=config.data, rows=_read_rows(folder / METRICS))
     metric, mode = _best_metric(config)
-    points = {} if metric is None else _points(rows, metric)
+    points = {} if metric is None else run.points(metric)
+    if not points:
+        return replace(run, metric=metric)
     # Of equal values the first, as the Checkpoint hook takes it.
-    best_step = (max if mode == "max" else min)(points, key=points.__getitem__, default=None)
-    best_value = None if best_step is None else points[best_step]
-    best = {"metric": metric, "best_value": best_value, "best_step": best_step}
-    return _run(folder, name, config=config.data, rows=rows, **best)
+    best_step = (max if mode == "max" else min)(points, key=points.__getitem__)
+    return replace(run, metric=metric, best_value=points[best_step], best_step=best_step)
 
 
 def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:
@@ -190,11 +194,3 @@ def _best_metric(config: Config) -> tuple[str | None, str]:
         return None, MODE
     metric = hook.get("best", BEST)
     return (metric if isinstance(metric, str) else None), hook.get("mode", MODE)
-
-
-def _points(rows: Sequence[dict[str, Any]], metric: str) -> dict[int, float]:
-    return {
-        row["step"]: row[metric]
-        for row in rows
-        if isinstance(row.get(metric), (int, float)) and math.isfinite(row[metric])
-    }

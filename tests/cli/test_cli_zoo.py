@@ -43,9 +43,9 @@ def test_convert_hands_over(
 ) -> None:
     seen = []
 
-    def convert_file(source: Path, family: str, out: Path) -> str:
+    def convert_file(source: Path, family: str, out: Path) -> list[str]:
         seen.append((source, family, out))
-        return "300 tensors"
+        return ["300 tensors"]
 
     monkeypatch.setattr("facezoo.zoo.converters.convert_file", convert_file)
     monkeypatch.chdir(tmp_path)

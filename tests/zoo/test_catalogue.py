@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from facezoo.errors import ConfigError
 from facezoo.structures import Grid, RawOutputs
 from facezoo.zoo import catalogue
-from facezoo.zoo.macs import count_macs
+from facezoo.zoo.model_size import count_macs
 
 
 class TwoLayers(nn.Module):

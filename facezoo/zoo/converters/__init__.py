@@ -20,7 +20,7 @@ def convert_file(source: Path, family: str, out: Path) -> list[str]:
 
     Args:
         source: the public checkpoint.
-        family: where it is from, such as ``biubug6``.
+        family: where it is from: ``biubug6`` (Pytorch_Retinaface) or ``yolo5face``.
         out: the file to write.
 
     Raises:

@@ -75,7 +75,8 @@ def detect_batches(
         batches: the photographs that are given to it together.
         read: returns a photograph.
         watch: see ``Watch``.
-        failed: is told of a photograph that cannot be read, which is then left out.
+        failed: is called with a photograph that cannot be read and the error; the photograph is
+            then left out.
 
     Raises:
         DataError: a photograph cannot be read, and there is no ``failed``.

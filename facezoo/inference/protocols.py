@@ -28,7 +28,6 @@ Such a name stands wherever a built-in one does: in ``views``, and as what anoth
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +35,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
 from facezoo.config.config import Config
-from facezoo.errors import ConfigError
+from facezoo.errors import ConfigError, did_you_mean
 
 Rule = Literal["original", "long", "short", "fixed", "views"]
 RULES = ("long", "short", "fixed")
@@ -257,11 +256,9 @@ def _size_wh(rule: str, size: object) -> tuple[int, int]:
 
 
 def _unknown(name: str, known: Mapping[str, Protocol]) -> ConfigError:
-    choices = [*known, *RULES]
-    near = difflib.get_close_matches(name, choices, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
+    hint = did_you_mean(name, [one for one in (*known, *RULES) if one != name])
     return ConfigError(
-        f"The protocol {name!r} is unknown.{hint} There are {', '.join(known)}, "
+        f"The protocol {name!r} is unknown{hint}. There are {', '.join(known)}, "
         "long:N, short:N, fixed:N with a size in pixels, and {views: [...], mirror: true}; a name "
         f"of one's own is given under {SECTION}."
     )

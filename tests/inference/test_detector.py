@@ -228,7 +228,7 @@ def test_files_that_are_no_photographs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"protocol": "vgaa"}, "Did you mean 'vga'?"),
+        ({"protocol": "vgaa"}, "did you mean 'vga'"),
         ({"score_thresh": 1.5}, "score_thresh is 1.5"),
         ({"nms_thresh": -0.1}, "nms_thresh is -0.1"),
         ({"device": "gpu0"}, "The device 'gpu0' is not on this machine"),

@@ -62,10 +62,10 @@ def test_a_mapping_is_the_named_protocol_it_equals() -> None:
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ("vag", "'vag' is unknown. Did you mean 'vga'?"),
-        ("orignal", "Did you mean 'original'?"),
+        ("vag", "'vag' is unknown (did you mean 'vga'"),
+        ("orignal", "did you mean 'original'"),
         ("medium", "There are original, vga, short1600, multiscale, long:N"),
-        ("lnog:640", "Did you mean 'long'?"),
+        ("lnog:640", "did you mean 'long'"),
         ("long", "'long' is unknown"),
         ("long:wide", "has the size 'wide'"),
         ("long:0", "has the size '0'"),
@@ -167,9 +167,9 @@ def test_the_detector_says_the_name_and_what_it_stands_for() -> None:
     ("override", "asked", "sentence"),
     [
         ("evaluation.protocol=crwod", None, "evaluation.protocol: The protocol 'crwod' is unknown"),
-        ("evaluation.protocol=crwod", None, "Did you mean 'crowd'? There are original, vga"),
+        ("evaluation.protocol=crwod", None, "did you mean 'crowd'?). There are original, vga"),
         ("evaluation.protocol=x", None, "multiscale, crowd, small, long:N"),
-        ("evaluation.protocol=crowd", "smal", "The protocol 'smal' is unknown. Did you mean"),
+        ("evaluation.protocol=crowd", "smal", "The protocol 'smal' is unknown (did you mean"),
         ("evaluation.protocols.vga=long:9", None, "evaluation.protocols.vga: 'vga' is a protocol"),
         ("evaluation.protocols.long=long:9", "vga", "evaluation.protocols.long: 'long' is a"),
         ("evaluation.protocols.a=long:x", "vga", "evaluation.protocols.a: The protocol 'long' has"),

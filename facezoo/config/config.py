@@ -251,21 +251,17 @@ def _base_path(name: str, origin: Origin, folder: Path | None, chain: tuple[Path
         path = zoo_folder() / f"{name}.yaml"
     if path.is_file():
         return path
-    place = f"{origin}: " if str(origin) else ""
-    raise ConfigError(
-        f"{place}_BASE_ names {name!r}{_base_hint(name)}, and there is no file {path}; "
-        f"read on the way: {_arrows(chain) or 'no file'}"
-    )
-
-
-def _base_hint(name: str) -> str:
-    """Returns what may be meant by a base that is not there, in brackets, or nothing."""
     zoo = zoo_folder()
     known = [one.relative_to(zoo).with_suffix("").as_posix() for one in zoo.rglob("*.yaml")]
     plain = Path(name).with_suffix("").as_posix()
+    hint = did_you_mean(name, known)
     if plain != name and plain in known:
-        return f" (the zoo's own is {plain!r}, without {Path(name).suffix})"
-    return did_you_mean(name, known)
+        hint = f" (the zoo's own is {plain!r}, without {Path(name).suffix})"
+    place = f"{origin}: " if str(origin) else ""
+    raise ConfigError(
+        f"{place}_BASE_ names {name!r}{hint}, and there is no file {path}; "
+        f"read on the way: {_arrows(chain) or 'no file'}"
+    )
 
 
 def _arrows(chain: Sequence[Path]) -> str:

@@ -92,14 +92,12 @@ class _Resolver:
                 self.resolve(node, walked)
             found = node.child(step)
             if found is None:
-                raise self._missing(name, _dotted((*start, absolute)))
+                wanted = _dotted((*start, absolute))
+                hint = did_you_mean(wanted, [_dotted(known) for known, _ in walk(self.tree)])
+                raise _UnresolvedError(f"'${{{name}}}' leads nowhere: there is no {wanted!r}{hint}")
             walked, node = (*walked, found[0]), found[1]
         self.resolve(node, walked)
         return to_plain(node)
-
-    def _missing(self, name: str, path: str) -> _UnresolvedError:
-        hint = did_you_mean(path, [_dotted(known) for known, _ in walk(self.tree)])
-        return _UnresolvedError(f"'${{{name}}}' leads nowhere: there is no {path!r}{hint}")
 
 
 class _UnresolvedError(Exception):

@@ -62,18 +62,13 @@ def apply_overrides(tree: Node, overrides: Sequence[str]) -> list[str]:
         except ConfigError as error:
             problems += error.problems
     for override, path in paths.items():
-        if _is_dropped(tree, path):
+        node, is_there = tree.find(path)
+        if not is_there and _is_part(node) and node.value["type"].note:
             problems.append(
                 f"command line: {override!r} is dropped by a later override that changes the "
                 "type: give it after that one"
             )
     return problems
-
-
-def _is_dropped(tree: Node, path: str) -> bool:
-    """Returns whether a mapping on the path is of another type since, and has it no more."""
-    node, is_there = tree.find(path)
-    return not is_there and _is_part(node) and bool(node.value["type"].note)
 
 
 def _apply(tree: Node, override: str) -> str:

@@ -35,8 +35,8 @@ def add_parser(actions: Any) -> None:
         "stats",
         "count images, faces, their heights and attributes",
         "ROOT [--split train|val] [--json FILE] [--picture FILE.png]",
-        "Count what is annotated; no image is read. ROOT is a folder in the layout of WIDER FACE,\n"
-        "a COCO json, or an annotation file of WIDER FACE or RetinaFace alone.",
+        "Count what is annotated; no image is decoded. ROOT is a folder in the layout of WIDER\n"
+        "FACE or of YOLO, a COCO json, or an annotation file or folder of labels alone.",
         "  facezoo data stats data/widerface\n"
         "  facezoo data stats data/widerface --split val --picture stats.png\n"
         "  facezoo data stats faces.json --json stats.json",

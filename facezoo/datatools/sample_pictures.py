@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_dataset
-from facezoo.data.datasets.annotated_images import CocoFaces
+from facezoo.data.datasets.annotated_images import CocoFaces, YoloFaces
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.wider_face import WiderFace
 from facezoo.data.images import write_image
@@ -48,8 +48,8 @@ def open_samples(
     """Opens a data root, or the data set and the transforms of a config.
 
     Args:
-        source: a folder in the layout of WIDER FACE, a COCO json beside its images, or a config (a
-            name of the zoo or a YAML file).
+        source: a folder in the layout of WIDER FACE or of YOLO, a COCO json beside its images, or a
+            config (a name of the zoo or a YAML file).
         split: ``train`` or ``val``.
         overrides: of the config, such as ``["data.root=data/widerface"]``.
 
@@ -66,6 +66,8 @@ def open_samples(
         )
     if is_json:
         return CocoFaces(path.parent, path), None
+    if (path / "labels" / split).is_dir():
+        return YoloFaces(path / "images" / split, path / "labels" / split), None
     labels = Path("retinaface_labels", split, "label.txt")
     return WiderFace(path, split, labels if (path / labels).is_file() else None), None
 

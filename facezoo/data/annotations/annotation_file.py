@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.errors import DataError
-from facezoo.structures import NUM_LANDMARKS, Truth
+from facezoo.structures import Truth
 
 ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
 """WIDER FACE's attributes of a face."""
@@ -248,11 +248,6 @@ def no_image(path: Path, faults: Sequence[Finding], advice: str) -> DataError:
     """Returns what to raise where an annotation names no image, perhaps as none can be read."""
     first = f"{faults[0].where}: {faults[0].message}" if faults else f"{path} names no image"
     return DataError(f"{first}; {advice}.")
-
-
-def no_landmarks(faces: int) -> NDArray[np.float32]:
-    """Returns N x L x 2, NaN."""
-    return np.full((faces, NUM_LANDMARKS, 2), np.nan, np.float32)
 
 
 def extents_to_corners(extents: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -64,7 +64,7 @@ class CocoJson(AnnotationFile):
         """
         content = _load(path)
         face_id = _face_category(content["categories"], category, path)
-        found = _read_images(content["images"], path)
+        found = _Entries(content["images"], path)
         if not found.names:
             raise no_image(path, found.faults, "give a json with images")
         owners, places = found.read_faces(content["annotations"], face_id)
@@ -126,10 +126,12 @@ class CocoJson(AnnotationFile):
         }
         faces = {self.face_places[face]: face for _, some in repair.kept for face in some}
         gone = {*self.face_places} - faces.keys()
-        gone |= {int(one.where.rpartition("[")[2][:-1]) for one in self.faults if _of_face(one)}
+        malformed = {one.where for one in self.faults}
         annotations = []
         for place, one in enumerate(self.content["annotations"]):
-            if place not in gone and ids.get(one["image_id"]) is not None:
+            if place in gone or f"{self.path}: annotations[{place}]" in malformed:
+                continue
+            if ids.get(one["image_id"]) is not None:
                 moved = {**one, "image_id": ids[one["image_id"]]}
                 face = faces.get(place)
                 annotations.append(moved if face is None else _repaired(repair, face, moved))
@@ -174,14 +176,13 @@ def _load(path: Path) -> dict[str, list[Any]]:
 def _face_category(categories: list[Any], name: str | None, path: Path) -> Any:
     """Returns the id of the category that is a face."""
     known = [one for one in categories if isinstance(one, dict) and {"id", "name"} <= one.keys()]
-    faces = [one for one in known if one["name"] == (name or FACE)]
-    if name is None and len(known) == 1:
-        faces = known
+    is_only = name is None and len(known) == 1
+    faces = known if is_only else [one for one in known if one["name"] == (name or FACE)]
     if len(faces) == 1:
         return faces[0]["id"]
-    shown = ", ".join(str(one["name"]) for one in known[:9])
+    names = ", ".join(str(one["name"]) for one in known[:9])
     raise DataError(
-        f"{path} has {len(known)} categories ({shown}) and no single one named {name or FACE!r}; "
+        f"{path} has {len(known)} categories ({names}) and no single one named {name or FACE!r}; "
         "name the one of the faces so, or give CocoFaces its name as category."
     )
 
@@ -189,15 +190,31 @@ def _face_category(categories: list[Any], name: str | None, path: Path) -> Any:
 class _Entries:
     """The images of a json, and what is wrong with its entries."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, images: list[Any], path: Path) -> None:
         self.path = path
         self.names: list[str] = []
         self.places: list[int] = []
         self.numbers: dict[Any, int] = {}
         self.faults: list[Finding] = []
         self.others = 0
+        first: dict[str, int] = {}
+        for place, image in enumerate(images):
+            where = f"images[{place}]"
+            problem = _problem_of_image(image, self.numbers)
+            if problem:
+                self.complain("malformed", where, problem)
+                continue
+            name, number = image["file_name"], len(self.names)
+            self.numbers[image["id"]] = number
+            self.names.append(name)
+            self.places.append(place)
+            earlier = first.setdefault(name, place)
+            if earlier != place:
+                message = f"the image {name} is annotated a second time, first in images[{earlier}]"
+                self.complain("annotated_twice", where, message, number)
 
     def complain(self, kind: str, place: str, message: str, entry: int = -1) -> None:
+        """Adds a fault of an image, or of none."""
         name = self.names[entry] if entry >= 0 else ""
         self.faults.append(Finding(kind, f"{self.path}: {place}", name, message, entry))
 
@@ -209,7 +226,8 @@ class _Entries:
         for place, one in enumerate(annotations):
             problem = _problem_of_face(one, face_id, self.numbers)
             if problem:
-                entry = self._owner(one)
+                owner = one.get("image_id") if isinstance(one, dict) else None
+                entry = self.numbers.get(owner, -1) if isinstance(owner, int | str) else -1
                 self.complain("malformed", f"annotations[{place}]", problem, entry)
             elif one["category_id"] != face_id:
                 self.others += 1
@@ -217,29 +235,6 @@ class _Entries:
                 owners.append(self.numbers[one["image_id"]])
                 places.append(place)
         return np.array(owners, np.int64), places
-
-    def _owner(self, face: Any) -> int:
-        """Returns the number of the image of an annotation that cannot be read, -1 for none."""
-        owner = face.get("image_id") if isinstance(face, dict) else None
-        return self.numbers.get(owner, -1) if isinstance(owner, int | str) else -1
-
-
-def _read_images(images: list[Any], path: Path) -> _Entries:
-    found = _Entries(path)
-    first: dict[str, int] = {}
-    for place, image in enumerate(images):
-        problem = _problem_of_image(image, found.numbers)
-        if problem:
-            found.complain("malformed", f"images[{place}]", problem)
-            continue
-        name, number = image["file_name"], len(found.names)
-        found.numbers[image["id"]] = number
-        found.names.append(name)
-        found.places.append(place)
-        if first.setdefault(name, place) != place:
-            message = f"the image {name} is annotated a second time, first in images[{first[name]}]"
-            found.complain("annotated_twice", f"images[{place}]", message, number)
-    return found
 
 
 def _problem_of_image(image: Any, numbers: dict[Any, int]) -> str:
@@ -339,10 +334,6 @@ def _faces(content: AnnotationFile) -> list[dict[str, Any]]:
 def _whole(numbers: NDArray[np.float64]) -> list[float]:
     """Returns numbers, whole ones as integers, which are shorter in a json."""
     return [int(number) if number.is_integer() else number for number in numbers.tolist()]
-
-
-def _of_face(fault: Finding) -> bool:
-    return ": annotations[" in fault.where
 
 
 def _repaired(repair: Repair, face: int, annotation: dict[str, Any]) -> dict[str, Any]:

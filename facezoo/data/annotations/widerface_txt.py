@@ -19,7 +19,6 @@ from facezoo.data.annotations.annotation_file import (
     as_words,
     corners_to_extents,
     extents_to_corners,
-    no_landmarks,
 )
 from facezoo.data.annotations.image_files import PICTURES
 from facezoo.data.annotations.text_lines import ReadLines, TextFile, face_lines, read_lines
@@ -77,7 +76,7 @@ class WiderFaceText(TextFile):
         return cls(
             boxes=extents_to_corners(table),
             ignore=attributes[:, INVALID] == 1,
-            landmarks=no_landmarks(len(table)),
+            landmarks=np.full((len(table), NUM_LANDMARKS, 2), np.nan, np.float32),
             attributes=attributes,
             occluded=np.zeros((len(table), NUM_LANDMARKS), bool),
             **found.fields(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from operator import index as as_index
 from pathlib import Path
 
 import numpy as np
@@ -86,21 +85,15 @@ class AnnotatedImages(FaceDataset):
 
     def truth(self, index: int) -> Truth:
         """Returns the faces of image ``index``; see ``Annotations.truth``."""
-        return self.annotations.truth(self._checked(index))
+        return self.annotations.truth(self.checked(index))
 
     def image_id(self, index: int) -> str:
         """Returns the path of image ``index`` within the folder of the images."""
-        return self.annotations.names[self._checked(index)]
+        return self.annotations.names[self.checked(index)]
 
     def _rows(self, index: int) -> slice:
-        number = self._checked(index)
+        number = self.checked(index)
         return slice(*self.annotations.starts[number : number + 2].tolist())
-
-    def _checked(self, index: int) -> int:
-        number = as_index(index)
-        if not 0 <= number < len(self):
-            raise IndexError(f"image {number} of {len(self)}")
-        return number
 
 
 @DATASETS.register

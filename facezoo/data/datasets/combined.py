@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from operator import index as as_index
 
 import numpy as np
 
@@ -76,9 +75,7 @@ class Concat(FaceDataset):
 
     def _find(self, index: int) -> tuple[FaceDataset, int]:
         """Returns the data set of a place, and the number of the image in it."""
-        place = as_index(index)
-        if not 0 <= place < len(self):
-            raise IndexError(f"image {place} of {len(self)}")
+        place = self.checked(index)
         which = int(np.searchsorted(self._ends, place, side="right"))
         start = int(self._ends[which - 1]) if which else 0
         places, images = int(self._ends[which]) - start, len(self.datasets[which])
@@ -182,7 +179,4 @@ class Subset(FaceDataset):
         return self.dataset.image_id(self._place(index))
 
     def _place(self, index: int) -> int:
-        number = as_index(index)
-        if not 0 <= number < len(self._places):
-            raise IndexError(f"image {number} of {len(self._places)}")
-        return self._places[number]
+        return self._places[self.checked(index)]

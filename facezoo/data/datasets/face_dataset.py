@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index as as_index
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ class FaceDataset:
             DataError: the image cannot be read.
         """
         return self[index]
+
+    def checked(self, index: int) -> int:
+        """Returns an index that is within the data set.
+
+        Raises:
+            IndexError: it is not.
+        """
+        number = as_index(index)
+        if not 0 <= number < len(self):
+            raise IndexError(f"image {number} of {len(self)}")
+        return number
 
     def truth(self, index: int) -> Truth:
         """Returns the faces of image ``index`` as evaluators take them, without reading it."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from operator import index as as_index
-
 import numpy as np
 
 from facezoo.data.datasets.face_dataset import FaceDataset
@@ -108,16 +106,10 @@ class SyntheticFaces(FaceDataset):
 
     def image_id(self, index: int) -> str:
         """Returns ``synthetic_<seed>/<index>.jpg``, in the form of WIDER FACE's ids."""
-        return f"synthetic_{self.seed}/{self._checked(index):06d}.jpg"
-
-    def _checked(self, index: int) -> int:
-        number = as_index(index)
-        if not 0 <= number < self.num_images:
-            raise IndexError(f"image {number} of {self.num_images}")
-        return number
+        return f"synthetic_{self.seed}/{self.checked(index):06d}.jpg"
 
     def _dice(self, index: int, stream: int) -> Dice:
-        source = np.random.SeedSequence(self.seed, spawn_key=(self._checked(index), stream))
+        source = np.random.SeedSequence(self.seed, spawn_key=(self.checked(index), stream))
         return Dice(np.random.Generator(np.random.Philox(source)))
 
     def _plan(self, index: int) -> tuple[list[Figure], Annotation]:

@@ -7,7 +7,7 @@ import pytest
 from facezoo.data.annotations import open_annotation_files
 from facezoo.data.datasets import YoloFaces
 from facezoo.datatools.inspection import inspect, write_repaired
-from facezoo.datatools.sample_pictures import open_shown
+from facezoo.datatools.sample_pictures import open_samples
 from facezoo.datatools.statistics import statistics
 from facezoo.errors import ConfigError, DataError
 
@@ -41,7 +41,7 @@ def test_a_clean_folder(root):
     assert (inspection.file.title, inspection.file.split) == ("val", "val")
     counts = statistics(open_annotation_files(root, "val")[0])
     assert (counts["images"], counts["faces"], counts["with_landmarks"]) == (3, 3, 1)
-    assert len(open_shown(str(root), "val", [])[0]) == 3
+    assert len(open_samples(str(root), "val", [])[0]) == 3
     (alone,) = open_annotation_files(root / "labels/val")
     assert alone.split == "val" and alone.boxes.tolist() == inspection.file.boxes.tolist()
     with pytest.raises(ConfigError, match="is one file; leave it out"):

@@ -173,7 +173,7 @@ OPTIMIZERS = Registry("OPTIMIZERS", "torch.optim.optimizer:Optimizer", "facezoo.
 SCHEDULES = Registry(
     "SCHEDULES", "facezoo.training.schedules:Schedule", "facezoo.training.schedules"
 )
-HOOKS = Registry("HOOKS", "facezoo.training.hooks.hook:Hook", "facezoo.training.hooks")
+HOOKS = Registry("HOOKS", "facezoo.training.hook:Hook", "facezoo.training.hooks")
 EVALUATORS = Registry(
     "EVALUATORS", "facezoo.metrics.evaluator:Evaluator", "facezoo.metrics.evaluators"
 )

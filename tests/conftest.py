@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from facezoo.config.config import load_config
 from facezoo.config.sections import TrainSettings
 from facezoo.structures import Batch, LossTerm, Targets
-from facezoo.training.hooks.hook import Hook
+from facezoo.training.hook import Hook
 from facezoo.training.schedules import Cosine
 from facezoo.training.trainer import Trainer
 

@@ -29,7 +29,7 @@ from facezoo.runs.start import Start
 from facezoo.structures import Batch
 from facezoo.training.allocator import keep_freed_memory
 from facezoo.training.generators import seed_generators
-from facezoo.training.hooks.hook import Hook
+from facezoo.training.hook import Hook
 from facezoo.training.schedules import Schedule
 from facezoo.training.trainer import Trainer
 from facezoo.zoo.safe_load import init_from as load_parts

@@ -26,7 +26,7 @@ from facezoo.training.checkpoint import load_checkpoint
 from facezoo.training.checkpoint_files import last_checkpoint
 from facezoo.training.hooks.checkpointing import Checkpoint
 from facezoo.training.logs import logging_to
-from facezoo.training.loss_plot import plot_losses
+from facezoo.training.metrics_file import plot_losses
 from facezoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)

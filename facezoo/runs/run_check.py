@@ -20,7 +20,7 @@ from facezoo.registry import DETECTORS, HOOKS, OPTIMIZERS, SCHEDULES
 from facezoo.runs.build_trainer import build_schedule, hooks_of
 from facezoo.runs.run_config import carried_config
 from facezoo.training.hooks.evaluation import Evaluation
-from facezoo.training.pace import check_pace
+from facezoo.training.schedules import check_schedule
 
 NEEDED = {"data.train": "dataset", "optimizer": "type", "schedule": "type"}
 """Sections that a model alone does without, each with the key that it cannot miss."""
@@ -119,7 +119,7 @@ def _problems_of_run(config: Config) -> list[str]:
     with suppress(FacezooError):  # the optimizer or the schedule is wrong itself
         # Over parameters of no model, as the settings of an optimizer are not the model's.
         optimizer = build_optimizer(config, nn.Linear(1, 1, device="meta"))
-        sentences += _problems(check_pace, optimizer, build_schedule(config))
+        sentences += _problems(check_schedule, optimizer, build_schedule(config))
     problems = [config.located(sentence) for sentence in sentences]
     return problems + _problems(configured_protocol, config)
 

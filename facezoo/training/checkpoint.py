@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +27,10 @@ from facezoo import distributed
 from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.training.checkpoint_files import STATE, check_digests, new_folder, write_digests
 from facezoo.training.generators import generators, seed_generators, set_generators
+from facezoo.training.hook import TrainerProtocol
+from facezoo.training.update import Update
 from facezoo.version import __version__
 from facezoo.zoo.safe_load import load_weights, save_tensors
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +54,14 @@ class Snapshot:
     config: str
 
 
-def take_snapshot(trainer: Trainer) -> Snapshot:
+def take_snapshot(trainer: TrainerProtocol) -> Snapshot:
     """Copies the whole state of a trainer into memory of the CPU; every rank has to call it.
 
     Raises:
         NonFiniteLossError: a loss since the last look was not finite.
     """
-    trainer.check_finite()
-    weights = {WEIGHTS: _weights(trainer.deployed)}
+    trainer.meter.check_finite()
+    weights = {WEIGHTS: _weights(trainer.evaluated_model)}
     if trainer.averaged is not None:
         weights[RAW_WEIGHTS] = _weights(trainer.model)
     return Snapshot(weights, _copied(_state(trainer)), trainer.config.to_yaml())
@@ -89,7 +88,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
         ) from error
 
 
-def save_checkpoint(trainer: Trainer, folder: Path) -> None:
+def save_checkpoint(trainer: TrainerProtocol, folder: Path) -> None:
     """Writes the trainer's whole state to ``folder``, which appears under its name when complete.
 
     Every rank has to call it; rank 0 writes.
@@ -103,7 +102,7 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
         write_snapshot(snapshot, folder)
 
 
-def load_checkpoint(trainer: Trainer, folder: Path) -> None:
+def load_checkpoint(trainer: TrainerProtocol, folder: Path) -> None:
     """Puts a trainer that was built from the run's config into the state of a checkpoint.
 
     The arguments of the optimizer, such as ``weight_decay``, stay those of the trainer. What may
@@ -128,15 +127,16 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     trainer.step = state["step"]
     trainer.metrics = dict(state["metrics"])
     trainer.pending = [(event, name) for event, name in state["pending"] if name in trainer.hooks]
-    trainer.window.load_state_dict(state["window"])
+    trainer.meter.load_state_dict(state["window"])
     if not distributed.is_main():  # the counts of all ranks are in rank 0's
-        trainer.window.dropped = trainer.window.unreadable = 0
-    if trainer.window.bad_steps > trainer.settings.max_skipped:
+        trainer.meter.dropped = trainer.meter.unreadable = 0
+    if trainer.meter.bad_steps > trainer.settings.max_skipped:
         raise ConfigError(
-            f"The run has left out {trainer.window.bad_steps} steps already; train.max_skipped is "
+            f"The run has left out {trainer.meter.bad_steps} steps already; train.max_skipped is "
             f"{trainer.settings.max_skipped}: give at least that many."
         )
-    trainer.update.bad_steps.fill_(trainer.window.bad_steps)
+    if isinstance(trainer.update, Update):
+        trainer.update.bad_steps.fill_(trainer.meter.bad_steps)
     for name, hook in trainer.hooks.items():
         if name in state["hooks"]:
             hook.load_state_dict(state["hooks"][name])
@@ -192,7 +192,7 @@ MIGRATIONS: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 """By the format that is read: what gives the next one."""
 
 
-def _state(trainer: Trainer) -> dict[str, Any]:
+def _state(trainer: TrainerProtocol) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "step": trainer.step,
@@ -200,10 +200,10 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "pending": [list(one) for one in trainer.pending],
         "optimizer": trainer.optimizer.state_dict(),
         "scaler": trainer.scaler.state_dict(),
-        "window": trainer.window.state_dict()
+        "window": trainer.meter.state_dict()
         | {
-            "dropped": sum(distributed.gather(trainer.window.dropped)),
-            "unreadable": sum(distributed.gather(trainer.window.unreadable)),
+            "dropped": sum(distributed.gather(trainer.meter.dropped)),
+            "unreadable": sum(distributed.gather(trainer.meter.unreadable)),
         },
         "hooks": {name: hook.state_dict() for name, hook in trainer.hooks.items()},
         "generators": distributed.gather(generators()),
@@ -214,7 +214,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _made_with(trainer: Trainer) -> dict[str, Any]:
+def _made_with(trainer: TrainerProtocol) -> dict[str, Any]:
     """Returns what the last bits of a result depend on beside the config."""
     return {
         "facezoo": __version__,
@@ -238,7 +238,7 @@ def _what_may_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     ]
 
 
-def _set_generators(trainer: Trainer, states: list[dict[str, Any]]) -> None:
+def _set_generators(trainer: TrainerProtocol, states: list[dict[str, Any]]) -> None:
     """Gives each rank its generators back; a rank that was not there before gets new ones."""
     rank = distributed.share().rank
     if rank < len(states):

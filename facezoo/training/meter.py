@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facezoo.structures import Batch
 from facezoo.training.faults import NonFiniteLossError
 
 NAMED_IDS = 8
 
 
-class Window:
+class Meter:
     """Loss terms and times since the last published metrics.
 
     Terms stay on the device, as they are, until somebody asks: no step waits for it.
@@ -41,29 +42,19 @@ class Window:
         return self.skipped + sum(bool(one) for one in self.bad)
 
     def start(self) -> None:
-        """Begins a new stretch of time; losses stay until ``close`` takes them."""
+        """Restarts the clock; losses stay until ``reset`` takes them."""
         self.started = time.perf_counter()
         self.data_seconds = self.hook_seconds = 0.0
         self.timed_steps = 0
 
-    def add(
-        self,
-        step: int,
-        ids: tuple[str, ...],
-        losses: Mapping[str, Tensor],
-        bad: Tensor,
-        dropped: int = 0,
-        unreadable: int = 0,
-    ) -> None:
-        """Takes a step.
+    def update(self, step: int, batch: Batch, losses: Mapping[str, Tensor], bad: Tensor) -> None:
+        """Adds a step.
 
         Args:
             step: the number of its update.
-            ids: of its images.
+            batch: this process's share.
             losses: its terms, scalars.
             bad: scalar, bool: a term or the norm of the gradients is not finite.
-            dropped: faces that transforms dropped from its images.
-            unreadable: images that could not be read, and whose places others took.
         """
         self.names = list(losses)
         row = torch.stack(list(losses.values())).float()
@@ -73,15 +64,15 @@ class Window:
         self.rows.append(row)
         self.bad.append(bad)
         self.steps.append(step)
-        self.ids.append(ids)
-        self.dropped += dropped
-        self.unreadable += unreadable
+        self.ids.append(batch.ids)
+        self.dropped += batch.dropped
+        self.unreadable += len(batch.unreadable)
         self.timed_steps += 1
 
-    def close(self, batch_size: int) -> dict[str, float]:
+    def reset(self, batch_size: int) -> dict[str, float]:
         """Returns the mean loss terms, the speed and the dropped faces, and forgets the losses.
 
-        Times are those since ``start``, everything else since the last ``close``. Skipped steps
+        Times are those since ``start``, everything else since the last ``reset``. Skipped steps
         are counted over the whole run, and their losses are left out of the means.
         """
         self.check_finite()

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor of the base learning rate as a function of progress.
+"""Learning-rate schedules: a factor of the base rate by progress, and what sets it in an optimizer.
 
 Progress is the share of the run that is done, 0 to 1, so that a schedule says the same for 100
 steps and for 100,000. The trainer asks at the middle of each step: neither the first nor the last
@@ -10,8 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
+from torch import nn
+
 from facezoo.errors import ConfigError
 from facezoo.registry import SCHEDULES
+from facezoo.training.optim import separate_biases
 
 
 class Schedule:
@@ -154,3 +158,83 @@ class Step(Schedule):
     def decay(self, after_warmup: float, progress: float) -> float:
         """Returns the factor after the warm-up."""
         return self.gamma ** sum(progress >= milestone for milestone in self.milestones)
+
+
+class Scheduler:
+    """Sets learning rates and momentum by progress alone, so that a resumed run needs no state.
+
+    Where the schedule warms up the learning rate of the biases, they get groups of their own in the
+    optimizer, behind the others.
+
+    Args:
+        model: the model that is trained.
+        optimizer: over its parameters; its learning rates and momentum are those that the schedule
+            scales or moves to.
+        schedule: what to set at which progress.
+
+    Raises:
+        ConfigError: see ``check_schedule``.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule
+    ) -> None:
+        check_schedule(optimizer, schedule)
+        self.optimizer = optimizer
+        self.schedule = schedule
+        biases = len(optimizer.param_groups)
+        if schedule.warmup_bias_lr is not None:
+            biases = separate_biases(model, optimizer)
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        self._starts: list[float | None] = [None] * biases
+        for rate in self._rates[biases:]:  # a part that is slow starts slowly too
+            self._starts.append((schedule.warmup_bias_lr or 0.0) * rate / optimizer.defaults["lr"])
+        self._momentum = _momentum(optimizer)
+
+    def set(self, progress: float) -> None:
+        """Sets learning rates and momentum for ``progress``, the share of the run that is done."""
+        schedule, factor = self.schedule, self.schedule.factor(progress)
+        groups = zip(self.optimizer.param_groups, self._rates, self._starts, strict=True)
+        for group, rate, start in groups:
+            group["lr"] = rate * factor
+            if start is not None and progress < schedule.warmup:
+                group["lr"] = schedule.warmed_up(start, rate, progress)
+            if schedule.warmup_momentum is not None:
+                value = schedule.warmed_up(schedule.warmup_momentum, self._momentum, progress)
+                if "betas" in group:
+                    group["betas"] = (value, *group["betas"][1:])
+                else:
+                    group["momentum"] = value
+
+
+def check_schedule(optimizer: torch.optim.Optimizer, schedule: Schedule) -> None:
+    """Checks that an optimizer has what a schedule is to warm up.
+
+    Args:
+        optimizer: its class and settings count, its parameters do not.
+        schedule: what to set.
+
+    Raises:
+        ConfigError: momentum is to warm up, but the optimizer has none; or the learning rate of the
+            biases, but that which it moves to is 0. One sentence for each.
+    """
+    problems = []
+    if schedule.warmup_momentum is not None and not _momentum(optimizer):
+        problems.append(
+            f"schedule.warmup_momentum is {schedule.warmup_momentum}, but "
+            f"{type(optimizer).__name__} has no momentum to warm up: give "
+            "optimizer.momentum, or leave it out."
+        )
+    if schedule.warmup_bias_lr is not None and not optimizer.defaults["lr"]:
+        problems.append(
+            f"schedule.warmup_bias_lr is {schedule.warmup_bias_lr}, but optimizer.lr is 0, so that "
+            "nothing is learned behind the warm-up: give optimizer.lr above 0, or leave it out."
+        )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _momentum(optimizer: torch.optim.Optimizer) -> float:
+    """Returns the momentum of an optimizer, Adam's first beta, or 0 where there is neither."""
+    defaults = optimizer.defaults
+    return defaults["betas"][0] if "betas" in defaults else defaults.get("momentum", 0.0)

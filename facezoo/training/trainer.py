@@ -2,7 +2,7 @@
 
 A *step* is one update of the weights from one global batch of the data stream. The stream is a
 function of (seed, index), so a run that starts again at step k sees what it would have seen.
-Between two steps the state is *whole*: it can be saved, and a run goes on from it exactly.
+Between two steps the state can be saved, and a run goes on from it exactly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from facezoo.data.loading.prefetch import prefetched
 from facezoo.distributed import RunInterrupted
 from facezoo.errors import FacezooError
 from facezoo.evaluation.judge import Validation
-from facezoo.inference.detector import evaluation_mode
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Batch, LossTerm
 from facezoo.training.faults import (
@@ -37,12 +36,11 @@ from facezoo.training.faults import (
     is_out_of_memory,
     save_bad_batch,
 )
-from facezoo.training.hooks.hook import Hook, in_order
-from facezoo.training.meter import Window
-from facezoo.training.pace import Pace
-from facezoo.training.schedules import Schedule
+from facezoo.training.hook import Hook, in_order
+from facezoo.training.meter import Meter
+from facezoo.training.schedules import Schedule, Scheduler
 from facezoo.training.signals import Signals
-from facezoo.training.update import Update, loss_terms
+from facezoo.training.update import Update, UpdateStep, loss_terms
 
 logger = logging.getLogger(__name__)
 
@@ -68,18 +66,22 @@ class Trainer:
         config: the merged config, kept in each checkpoint.
         note: stands in every line that reports a number, such as "sample run on synthetic faces".
         augmentation: what is done to whole batches on the device.
+        update: moves the weights: called with this process's share of a batch, it returns the loss
+            terms of the whole batch (scalars by name) and whether one is not finite (scalar, bool),
+            and moves nothing then. By default an ``Update``; only those of its kind scale
+            gradients in fp16 and count the steps left out before a resume.
 
     Attributes:
         step: updates done.
         averaged: the model with averaged weights that the EMA hook keeps, or None.
         metrics: the latest value of every published metric.
         pending: events and names of the hooks that are still to be called after this step.
-        whole: False while an update is under way, when the state belongs to no step.
+        in_step: True while an update is under way, when the state belongs to no step.
         failed: True in ``after_train`` when the run ends with an error.
         interrupted: name of the signal that ends the run, or None; also where it came too late to
             cut anything short.
         stop_reason: why the run ends before its last step, or None.
-        update: what moves the weights.
+        meter: losses and times since metrics were published last.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Trainer:
         config: Config | None = None,
         note: str = "",
         augmentation: BatchAugmentation | None = None,
+        update: UpdateStep | None = None,
     ) -> None:
         settings.check_batch_size(batch_size, distributed.share().world_size)
         self.model = model
@@ -123,13 +126,15 @@ class Trainer:
         self.step = 0
         self.metrics: dict[str, float] = {}
         self.pending: list[tuple[str, str]] = []
-        self.whole = True
+        self.in_step = False
         self.failed = False
         self.interrupted: str | None = None
         self.stop_reason: str | None = None
-        self.window = Window(settings.max_skipped)
-        self._pace = Pace(model, optimizer, schedule)
-        self.update = Update(model, optimizer, settings)
+        self.meter = Meter(settings.max_skipped)
+        self.scheduler = Scheduler(model, optimizer, schedule)
+        self.update = update or Update(model, optimizer, settings)
+        unscaled = torch.amp.GradScaler(self.device.type, enabled=False)
+        self.scaler: torch.amp.GradScaler = getattr(self.update, "scaler", unscaled)
         self._signals = Signals()
 
     @property
@@ -148,24 +153,13 @@ class Trainer:
         return self.step >= self.total_steps or self.stop_reason is not None
 
     @property
-    def deployed(self) -> FaceDetector:
-        """The model to evaluate and to give away: the average where there is one."""
+    def evaluated_model(self) -> FaceDetector:
+        """The model to evaluate and to publish: the average where there is one."""
         return self.model if self.averaged is None else self.averaged
-
-    @contextlib.contextmanager
-    def evaluated_model(self) -> Iterator[FaceDetector]:
-        """Gives ``deployed`` in evaluation mode; its mode is restored also after an error."""
-        with evaluation_mode(self.deployed):
-            yield self.deployed
 
     def stop(self, reason: str) -> None:
         """Ends the run after this step."""
         self.stop_reason = reason
-
-    @property
-    def scaler(self) -> torch.amp.GradScaler:
-        """The scaler of gradients, at work in fp16 only."""
-        return self.update.scaler
 
     def fit(self) -> dict[str, float]:
         """Trains to the last step.
@@ -180,17 +174,17 @@ class Trainer:
         with self._signals, contextlib.ExitStack() as ending:
             for hook in reversed(self.hooks.values()):
                 ending.callback(hook.after_train, self)
-            ending.push(self._note_failure)
+            ending.push(self._record_failure)
             self.model.train()
             self._call("before_train")
-            self._call_pending()
+            self._call_pending_hooks()
             stream = self._batches(self.step)
-            self.window.start()
+            self.meter.start()
             while not self.is_last_step:
                 batch = self._next(stream)
                 self._call("before_step")
                 self._train_on(batch)
-                self._call_pending()
+                self._call_pending_hooks()
             self.interrupted = self.interrupted or self._signals.received
             if self.stop_reason is not None:
                 logger.info("Stopped after step %d: %s.", self.step, self.stop_reason)
@@ -230,15 +224,7 @@ class Trainer:
         """Returns the loss terms of a batch in the precision of the run."""
         return loss_terms(model, batch, self.settings.precision)
 
-    def check_finite(self) -> None:
-        """Raises for a loss that was not finite since the last look; waits for the device.
-
-        Raises:
-            NonFiniteLossError: with the step, the loss terms and the images.
-        """
-        self.window.check_finite()
-
-    def _note_failure(
+    def _record_failure(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
         self.failed = kind is not None and not isinstance(error, RunInterrupted)
@@ -249,7 +235,7 @@ class Trainer:
         started = time.perf_counter()
         for name in self.hooks:
             self._call_hook(event, name)
-        self.window.hook_seconds += time.perf_counter() - started
+        self.meter.hook_seconds += time.perf_counter() - started
 
     def _call_hook(self, event: str, name: str) -> None:
         try:
@@ -260,8 +246,8 @@ class Trainer:
             logger.error("The hook %s failed in %s, after step %d.", name, event, self.step)
             raise
 
-    def _call_pending(self) -> None:
-        """Calls the hooks that a step still owes; one that fails, or is cut short, stays owed.
+    def _call_pending_hooks(self) -> None:
+        """Calls the pending hooks; one that fails, or is cut short, stays pending.
 
         Raises:
             RunInterrupted: a signal asked for it.
@@ -276,7 +262,7 @@ class Trainer:
                 if isinstance(error, RunInterrupted):
                     self.interrupted = error.signal_name
                 raise
-        self.window.hook_seconds += time.perf_counter() - started
+        self.meter.hook_seconds += time.perf_counter() - started
         if self.interrupted is not None and not self.is_last_step:
             raise self._interruption(self.interrupted)
 
@@ -291,31 +277,31 @@ class Trainer:
     def _next(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
         batch = next(stream)
-        self.window.data_seconds += time.perf_counter() - started
+        self.meter.data_seconds += time.perf_counter() - started
         return self.on_device(batch)
 
     def _train_on(self, batch: Batch) -> None:
-        """Makes a step of a batch: updates the weights, and notes what the hooks are owed."""
-        self.whole = False
-        self._pace.set((self.step + 0.5) / self.total_steps)
+        """Makes a step of a batch: updates the weights, and lists the hooks to be called."""
+        self.in_step = True
+        self.scheduler.set((self.step + 0.5) / self.total_steps)
         try:
             losses, bad = self.update(batch)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise OutOfMemoryError(self.step + 1, batch, self.device) from error
             raise
-        self.window.add(self.step + 1, batch.ids, losses, bad, batch.dropped, len(batch.unreadable))
+        self.meter.update(self.step + 1, batch, losses, bad)
         if self.device.type == "cpu":  # nothing to wait for, so look at once
-            self.check_finite()
+            self.meter.check_finite()
         self.step += 1
         self.pending = [("after_step", name) for name in self.hooks]
         if math.floor(self.epochs_done) > math.floor(self.epochs_before_step):
             self.pending += [("after_epoch", name) for name in self.hooks]
         if distributed.any_rank(self._signals.received is not None):
             self.interrupted = self._signals.received or "SIGTERM"  # another rank got it
-        self.whole = True
+        self.in_step = False
         if self.step % self.settings.log_every == 0 or self.is_last_step:
-            self._publish_window()
+            self._publish_losses()
 
     def _save_batch(self, error: NonFiniteLossError) -> None:
         """Saves the batch of a loss that is not finite, which its step gives once more."""
@@ -333,10 +319,10 @@ class Trainer:
             path,
         )
 
-    def _publish_window(self) -> None:
-        self.window.dropped = sum(distributed.gather(self.window.dropped))
-        self.window.unreadable = sum(distributed.gather(self.window.unreadable))
-        metrics = self.window.close(self.batch_size)
+    def _publish_losses(self) -> None:
+        self.meter.dropped = sum(distributed.gather(self.meter.dropped))
+        self.meter.unreadable = sum(distributed.gather(self.meter.unreadable))
+        metrics = self.meter.reset(self.batch_size)
         if self.scaler.is_enabled():
             metrics["train/scale"] = self.scaler.get_scale()
             if metrics["train/scale"] < SMALLEST_SCALE:
@@ -348,4 +334,4 @@ class Trainer:
         metrics["lr"] = self.optimizer.param_groups[0]["lr"]
         metrics["epoch"] = self.epochs_done
         self.publish(metrics)
-        self.window.start()
+        self.meter.start()

@@ -30,6 +30,9 @@ _new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel)
 BUFFERS = "forward_sync_buffers" if _new_name else "broadcast_buffers"
 """What torch calls the copying of rank 0's buffers before each step, which is not wanted."""
 
+UpdateStep = Callable[[Batch], tuple[dict[str, Tensor], Tensor]]
+"""Moves the weights by a batch; returns its loss terms, and whether one is not finite."""
+
 
 def loss_terms(
     network: Callable[..., Any], batch: Batch, precision: str = "fp32"

@@ -17,8 +17,8 @@ from facezoo.errors import ConfigError, DataError
 from facezoo.runs.run import train
 from facezoo.runs.status import read_status
 from facezoo.training.faults import OutOfMemoryError
+from facezoo.training.hook import Hook
 from facezoo.training.hooks import Checkpoint
-from facezoo.training.hooks.hook import Hook
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

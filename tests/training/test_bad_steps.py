@@ -15,8 +15,8 @@ from facezoo.errors import ConfigError
 from facezoo.structures import Batch, LossTerm
 from facezoo.training.checkpoint import load_checkpoint
 from facezoo.training.faults import NonFiniteLossError
+from facezoo.training.hook import Hook
 from facezoo.training.hooks import Checkpoint
-from facezoo.training.hooks.hook import Hook
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -146,14 +146,14 @@ def test_momentum_begins_well_after_a_first_step_that_is_left_out(
     make_trainer: MakeTrainer, batch_of: Callable[[int, int], Batch]
 ) -> None:
     from facezoo.training.optim import TorchOptimizer
-    from facezoo.training.pace import Pace
+    from facezoo.training.schedules import Scheduler
 
     trainers = []
     for bad in (set(), {0}):
         trainer = make_trainer(open_stream=poisoned(batch_of, bad), max_skipped=1, precision="fp16")
         optimizer = TorchOptimizer("SGD", trainer.model, 1e-2, momentum=0.9)
         trainer.optimizer = trainer.update.optimizer = optimizer
-        trainer._pace = Pace(trainer.model, optimizer, trainer.schedule)
+        trainer.scheduler = Scheduler(trainer.model, optimizer, trainer.schedule)
         trainer.fit()
         trainers.append(trainer)
     for trainer in trainers:

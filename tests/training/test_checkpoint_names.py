@@ -10,8 +10,8 @@ import pytest
 
 from facezoo.errors import CheckpointError
 from facezoo.training.checkpoint import load_checkpoint
+from facezoo.training.hook import Hook
 from facezoo.training.hooks import Checkpoint, EarlyStopping
-from facezoo.training.hooks.hook import Hook
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -12,8 +12,8 @@ import pytest
 
 from facezoo.errors import CheckpointError
 from facezoo.training.checkpoint import load_checkpoint
+from facezoo.training.hook import Hook
 from facezoo.training.hooks import JSONL, Checkpoint, TensorBoard
-from facezoo.training.hooks.hook import Hook
 from facezoo.training.metrics_file import read_metrics
 from facezoo.training.trainer import Trainer
 

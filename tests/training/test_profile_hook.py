@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from facezoo.errors import ConfigError
-from facezoo.training.hooks.hook import Hook
+from facezoo.training.hook import Hook
 from facezoo.training.hooks.profile import STEP, Profile
 from facezoo.training.trainer import Trainer
 

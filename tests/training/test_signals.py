@@ -22,8 +22,8 @@ from facezoo.runs.run import train, train_many
 from facezoo.runs.status import read_status
 from facezoo.structures import Batch
 from facezoo.training.checkpoint import load_checkpoint, read_state
+from facezoo.training.hook import Hook
 from facezoo.training.hooks import JSONL, Checkpoint
-from facezoo.training.hooks.hook import Hook
 from facezoo.training.metrics_file import read_metrics
 from facezoo.training.trainer import Trainer
 
@@ -188,7 +188,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sends SIGTERM while the first trainer is at this step."""
-    original, sent = Trainer._publish_window, []
+    original, sent = Trainer._publish_losses, []
 
     def interrupted(self: Trainer) -> None:
         if self.step == step and not sent:
@@ -196,7 +196,7 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         original(self)
 
-    monkeypatch.setattr(Trainer, "_publish_window", interrupted)
+    monkeypatch.setattr(Trainer, "_publish_losses", interrupted)
 
 
 def test_a_signal_at_the_end_of_one_run_keeps_the_next_from_beginning(

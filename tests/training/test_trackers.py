@@ -14,8 +14,8 @@ import pytest
 
 from facezoo.errors import ConfigError
 from facezoo.training.checkpoint import load_checkpoint
+from facezoo.training.hook import Hook
 from facezoo.training.hooks.checkpointing import Checkpoint
-from facezoo.training.hooks.hook import Hook
 from facezoo.training.hooks.mlflow import MLflow
 from facezoo.training.hooks.wandb import WandB
 from facezoo.training.trainer import Trainer

@@ -11,7 +11,7 @@ from facezoo.config.sections import TrainSettings
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch
 from facezoo.training.faults import NonFiniteLossError
-from facezoo.training.hooks.hook import Hook, in_order, is_due
+from facezoo.training.hook import Hook, in_order, is_due
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -182,13 +182,15 @@ def test_non_finite_loss_stops_before_it_spoils_the_weights(make_trainer: MakeTr
     assert all(p.isfinite().all() for p in trainer.model.parameters())
 
 
-def test_window_names_the_first_bad_step_when_it_looks_late(make_trainer: MakeTrainer) -> None:
-    window = make_trainer().window
+def test_meter_names_the_first_bad_step_when_it_looks_late(make_trainer: MakeTrainer) -> None:
+    meter = make_trainer().meter
     for step, value in enumerate([1.0, math.inf, math.nan], start=1):
         loss = torch.tensor(value)
-        window.add(step, (f"image{step}",), {"box": loss}, ~loss.isfinite())
+        meter.update(
+            step, replace(_batch(0), ids=(f"image{step}",)), {"box": loss}, ~loss.isfinite()
+        )
     with pytest.raises(NonFiniteLossError, match=r"step 2 \(box inf; images image2\)"):
-        window.close(1)
+        meter.reset(1)
 
 
 def test_images_without_faces_and_with_thousands_train(make_trainer: MakeTrainer) -> None:

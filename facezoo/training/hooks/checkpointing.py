@@ -8,17 +8,14 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from facezoo import distributed
 from facezoo.errors import CheckpointError, ConfigError, FacezooError
 from facezoo.registry import HOOKS
 from facezoo.training.checkpoint import Snapshot, take_snapshot, write_snapshot
 from facezoo.training.checkpoint_files import point, saved_steps
-from facezoo.training.hooks.hook import Hook, is_due
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
+from facezoo.training.hook import Hook, TrainerProtocol, is_due
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +62,12 @@ class Checkpoint(Hook):
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Notes the step that the run starts from."""
         self._saved_step = trainer.step
         self._writer = ThreadPoolExecutor(1, "facezoo-checkpoint")
 
-    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
         """Remembers whether this step's metric is the best so far."""
         if self.best is None or self.best not in metrics:
             return
@@ -81,7 +78,7 @@ class Checkpoint(Hook):
         if self.best_value is None or sign * value > sign * self.best_value:
             self.best_value, self.best_step = value, trainer.step
 
-    def after_step(self, trainer: Trainer) -> None:
+    def after_step(self, trainer: TrainerProtocol) -> None:
         """Saves where it is due, or where this step is the best."""
         if self._writing is not None and self._writing.done():
             self._finish_writing()
@@ -91,7 +88,7 @@ class Checkpoint(Hook):
         if trainer.is_last_step:
             self._finish_writing()
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, trainer: TrainerProtocol) -> None:
         """Saves what an interrupted or failed run has; says so where ``best`` never came."""
         if trainer.failed or not trainer.is_last_step or trainer.pending:
             self._rescue(trainer)
@@ -120,7 +117,7 @@ class Checkpoint(Hook):
         else:
             logger.info("The best checkpoint is chosen anew, as another metric chooses it now.")
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: TrainerProtocol) -> None:
         """Copies the state and hands it to the thread, once the checkpoint before is written."""
         self._finish_writing()
         snapshot = take_snapshot(trainer)
@@ -162,7 +159,7 @@ class Checkpoint(Hook):
                 raise
             logger.warning("%s", error)
 
-    def _rescue(self, trainer: Trainer) -> None:
+    def _rescue(self, trainer: TrainerProtocol) -> None:
         """Saves the latest step of a run that ends early, and never raises over its error."""
         unwritten = False
         try:
@@ -171,7 +168,7 @@ class Checkpoint(Hook):
             unwritten = True
             logger.warning("%s", error)
         together = trainer.interrupted or distributed.share().world_size == 1
-        if not (together and trainer.whole and self._is_new(trainer)):
+        if not (together and not trainer.in_step and self._is_new(trainer)):
             return  # after a failure the other ranks are elsewhere
         if distributed.any_rank(unwritten):
             return
@@ -182,7 +179,7 @@ class Checkpoint(Hook):
         except (FacezooError, OSError) as error:
             logger.warning("Step %d is not saved: %s", trainer.step, error)
 
-    def _is_new(self, trainer: Trainer) -> bool:
+    def _is_new(self, trainer: TrainerProtocol) -> bool:
         return self._saved_step is not None and trainer.step > self._saved_step
 
     def _prune(self, checkpoints: Path, newest: int) -> None:

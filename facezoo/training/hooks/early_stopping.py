@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
+from facezoo.training.hook import Hook, TrainerProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +40,11 @@ class EarlyStopping(Hook):
         self.best: float | None = None
         self.without_progress = 0
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Stops a run that goes on from where it had stopped, unless ``patience`` is larger now."""
         self._stop_if_due(trainer)
 
-    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
         """Judges the metric whenever it is published."""
         if self.metric not in metrics:
             return
@@ -60,12 +57,12 @@ class EarlyStopping(Hook):
         self.without_progress += 1
         self._stop_if_due(trainer)
 
-    def _stop_if_due(self, trainer: Trainer) -> None:
+    def _stop_if_due(self, trainer: TrainerProtocol) -> None:
         if self.without_progress >= self.patience:
             wanted = "finite" if self.best is None else f"better than {self.best:.4g}"
             trainer.stop(f"{self.metric} was not {wanted} in {self.without_progress} evaluations")
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, trainer: TrainerProtocol) -> None:
         """Says so where the metric never came."""
         if self.metric not in trainer.metrics and not trainer.failed:
             logger.warning(

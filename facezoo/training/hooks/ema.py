@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
+from facezoo.training.hook import Hook, TrainerProtocol
 
 
 @HOOKS.register
@@ -39,7 +36,7 @@ class EMA(Hook):
         self.decay = decay
         self.updates = 0
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Starts the average at the weights, unless a checkpoint brought one."""
         if trainer.averaged is None:
             trainer.averaged = copy.deepcopy(trainer.model).requires_grad_(False).eval()
@@ -51,7 +48,7 @@ class EMA(Hook):
         self._counters = [average[name] for name in counters], [source[name] for name in counters]
 
     @torch.no_grad()
-    def after_step(self, trainer: Trainer) -> None:
+    def after_step(self, trainer: TrainerProtocol) -> None:
         """Moves the average towards the weights."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 10))

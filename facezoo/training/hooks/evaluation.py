@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from facezoo import distributed
 from facezoo.data.loading.loader import val_batches
@@ -10,12 +10,9 @@ from facezoo.errors import ConfigError
 from facezoo.evaluation.judge import judge, validation_loss
 from facezoo.evaluation.pictures import predictions_page
 from facezoo.evaluation.report import write_report
-from facezoo.inference.detector import Detector
+from facezoo.inference.detector import Detector, evaluation_mode
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook, is_due
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
+from facezoo.training.hook import Hook, TrainerProtocol, is_due
 
 
 @HOOKS.register
@@ -37,14 +34,14 @@ class Evaluation(Hook):
         self.every_epochs = every_epochs
         self.every_steps = every_steps
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Refuses a run that has nothing to measure on."""
         if trainer.validation is None:
             raise ConfigError(
                 "hooks.evaluation needs a validation set: give data.val, or hooks.evaluation=null."
             )
 
-    def after_step(self, trainer: Trainer) -> None:
+    def after_step(self, trainer: TrainerProtocol) -> None:
         """Evaluates where it is due."""
         if not is_due(trainer, self.every_epochs, self.every_steps):
             return
@@ -58,7 +55,8 @@ class Evaluation(Hook):
             share=distributed.share(),
             reading=validation.reading,
         )
-        with trainer.evaluated_model() as model:
+        model = trainer.evaluated_model
+        with evaluation_mode(model):
             losses = validation_loss(
                 lambda batch: trainer.loss_terms(model, trainer.on_device(batch)),
                 trainer.watch(batches),

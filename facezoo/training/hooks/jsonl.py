@@ -9,14 +9,11 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook
+from facezoo.training.hook import Hook, TrainerProtocol
 from facezoo.training.metrics_file import METRICS, read_metrics
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +32,7 @@ class JSONL(Hook):
         self._waiting: list[str] = []
         self._written: int | None = None
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Keeps the lines that were written when the state was saved that the run starts from."""
         path = trainer.folder / METRICS
         rows = read_metrics(path)
@@ -47,7 +44,7 @@ class JSONL(Hook):
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         os.replace(temporary, path)
 
-    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
         """Appends a line."""
         row: dict[str, Any] = {"step": trainer.step}
         if trainer.note:
@@ -64,7 +61,7 @@ class JSONL(Hook):
         else:
             self._waiting.clear()
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, trainer: TrainerProtocol) -> None:
         """Writes the table: a row per step, a column per metric."""
         rows: dict[int, dict[str, Any]] = {}
         for row in read_metrics(trainer.folder / METRICS):

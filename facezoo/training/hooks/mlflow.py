@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from facezoo.config.yaml_tree import flat
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
+from facezoo.training.hook import Hook, TrainerProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ class MLflow(Hook):
         self.run_id: str | None = None
         self._client: Any = None
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Starts the MLflow run, or goes on with the one of the checkpoint.
 
         Raises:
@@ -78,7 +75,7 @@ class MLflow(Hook):
             ) from error
         self._client = client
 
-    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
         """Logs the metrics of this step."""
         if self._client is None:
             return
@@ -88,7 +85,7 @@ class MLflow(Hook):
         rows = [Metric(name, value, now, trainer.step) for name, value in metrics.items()]
         self._try(lambda: self._client.log_batch(self.run_id, metrics=rows), "metrics", trainer)
 
-    def show(self, trainer: Trainer, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
+    def show(self, trainer: TrainerProtocol, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Logs the pictures of this step."""
         if self._client is None:
             return
@@ -99,7 +96,7 @@ class MLflow(Hook):
 
         self._try(log, "pictures", trainer)
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, trainer: TrainerProtocol) -> None:
         """Ends the MLflow run; one that ended with an error is marked as failed."""
         if self._client is not None:
             status = "FAILED" if trainer.failed else "FINISHED"
@@ -130,7 +127,7 @@ class MLflow(Hook):
             return False
         return True
 
-    def _begin(self, client: Any, trainer: Trainer) -> None:
+    def _begin(self, client: Any, trainer: TrainerProtocol) -> None:
         """Starts a run with the config as its parameters, which MLflow keeps for good."""
         from mlflow.entities import Param
 
@@ -151,7 +148,7 @@ class MLflow(Hook):
         for start in range(0, len(parameters), PARAMETERS_AT_ONCE):
             client.log_batch(self.run_id, params=parameters[start : start + PARAMETERS_AT_ONCE])
 
-    def _try(self, log: Callable[[], object], what: str, trainer: Trainer) -> None:
+    def _try(self, log: Callable[[], object], what: str, trainer: TrainerProtocol) -> None:
         """Logs something; hours of training are worth more than what a server did not take."""
         from mlflow.exceptions import MlflowException
 

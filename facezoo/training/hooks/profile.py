@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch.autograd.profiler_util import EventList
@@ -13,10 +13,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
+from facezoo.training.hook import Hook, TrainerProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +49,12 @@ class Profile(Hook):
         self._profiler: profile | None = None
         self._step = ExitStack()
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Begins where no step is to go before."""
         if self.skip == 0:
             self._begin(trainer.device)
 
-    def after_step(self, trainer: Trainer) -> None:
+    def after_step(self, trainer: TrainerProtocol) -> None:
         """Begins or ends where it is time to."""
         self._done += 1
         if self._profiler is not None:
@@ -69,7 +66,7 @@ class Profile(Hook):
         elif self._done == self.skip and not trainer.is_last_step:
             self._begin(trainer.device)
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, trainer: TrainerProtocol) -> None:
         """Writes what a run has that ends early."""
         if self._profiler is not None:
             self._step.close()
@@ -89,7 +86,7 @@ class Profile(Hook):
         self._profiler.start()
         self._step.enter_context(record_function(STEP))
 
-    def _finish(self, trainer: Trainer) -> None:
+    def _finish(self, trainer: TrainerProtocol) -> None:
         """Stops, and writes the files; a full disk ends no run."""
         assert self._profiler is not None
         profiler, self._profiler = self._profiler, None

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook
+from facezoo.training.hook import Hook, TrainerProtocol
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from facezoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ class TensorBoard(Hook):
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Opens the event file; a resumed run hides the steps that it does again."""
         from torch.utils.tensorboard import SummaryWriter
 
@@ -40,7 +39,7 @@ class TensorBoard(Hook):
         if trainer.note:
             self._writer.add_text("note", trainer.note, trainer.step)
 
-    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
         """Adds a point to each metric's curve."""
 
         def add(writer: SummaryWriter) -> None:
@@ -49,7 +48,7 @@ class TensorBoard(Hook):
 
         self._with_writer(add)
 
-    def show(self, trainer: Trainer, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
+    def show(self, trainer: TrainerProtocol, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Adds the pictures of this step."""
 
         def add(writer: SummaryWriter) -> None:
@@ -59,7 +58,7 @@ class TensorBoard(Hook):
 
         self._with_writer(add)
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, trainer: TrainerProtocol) -> None:
         """Closes the event file."""
         self._with_writer(lambda writer: writer.close())
         self._writer = None

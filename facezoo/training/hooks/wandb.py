@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
-from facezoo.training.hooks.hook import Hook
-
-if TYPE_CHECKING:
-    from facezoo.training.trainer import Trainer
+from facezoo.training.hook import Hook, TrainerProtocol
 
 STEP = "step"
 """Logged with everything, and the horizontal axis of every curve."""
@@ -51,7 +48,7 @@ class WandB(Hook):
         self.run_id: str | None = None
         self._run: Any = None
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, trainer: TrainerProtocol) -> None:
         """Starts the W&B run, or goes on with the one of the checkpoint.
 
         Raises:
@@ -88,11 +85,11 @@ class WandB(Hook):
         self._run.define_metric(STEP, hidden=True)
         self._run.define_metric("*", step_metric=STEP)
 
-    def write(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
         """Logs the metrics of this step."""
         self._try(lambda run: run.log({**metrics, STEP: trainer.step}))
 
-    def show(self, trainer: Trainer, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
+    def show(self, trainer: TrainerProtocol, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Logs the pictures of this step."""
         if self._run is not None:
             import wandb
@@ -112,7 +109,7 @@ class WandB(Hook):
             self._run = None
             logger.warning("W&B gets nothing more: %s", _in_one_line(error))
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, trainer: TrainerProtocol) -> None:
         """Sends the rest; a run that ended with an error is marked as failed."""
         self._try(lambda run: run.finish(exit_code=1 if trainer.failed else 0))
         self._run = None

@@ -290,7 +290,9 @@ def test_resume_finds_the_last_checkpoint(make_trainer: MakeTrainer, tmp_path: P
 
 def test_nothing_is_saved_after_a_bad_loss(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     trainer = make_trainer()
-    trainer.window.add(1, ("image",), {"box": torch.tensor(float("nan"))}, torch.tensor(True))
+    trainer.meter.update(
+        1, next(trainer.open_stream(0)), {"box": torch.tensor(float("nan"))}, torch.tensor(True)
+    )
     with pytest.raises(Exception, match="not finite"):
         save_checkpoint(trainer, tmp_path / "step_000001")
     assert not (tmp_path / "step_000001").exists()

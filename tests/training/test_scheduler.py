@@ -14,8 +14,7 @@ from torch import nn
 from facezoo.errors import CheckpointError, ConfigError
 from facezoo.training.checkpoint import load_checkpoint, save_checkpoint
 from facezoo.training.optim import TorchOptimizer, separate_biases
-from facezoo.training.pace import Pace
-from facezoo.training.schedules import Cosine
+from facezoo.training.schedules import Cosine, Scheduler
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -39,11 +38,11 @@ def test_rates_and_momentum_follow_the_rule_of_yolov5() -> None:
     model = detector()
     optimizer = TorchOptimizer("SGD", model, lr=0.01, momentum=0.937, weight_decay=5e-4)
     schedule = Cosine(0.25, warmup_momentum=0.8, warmup_bias_lr=0.1)
-    pace = Pace(model, optimizer, schedule)
+    scheduler = Scheduler(model, optimizer, schedule)
     groups = groups_of(model, optimizer)
     for step in range(16):
         progress = (step + 0.5) / 16
-        pace.set(progress)
+        scheduler.set(progress)
         done = min(progress / 0.25, 1.0)
         factor = schedule.factor(progress)
         for name, group in groups.items():
@@ -62,10 +61,10 @@ def test_rates_and_momentum_follow_the_rule_of_yolov5() -> None:
 def test_the_first_beta_is_the_momentum_of_adam() -> None:
     model = detector()
     optimizer = TorchOptimizer("AdamW", model, lr=0.01, betas=(0.9, 0.99))
-    pace = Pace(model, optimizer, Cosine(0.5, warmup_momentum=0.5))
-    pace.set(0.25)
+    scheduler = Scheduler(model, optimizer, Cosine(0.5, warmup_momentum=0.5))
+    scheduler.set(0.25)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.7, 0.99)}
-    pace.set(0.75)
+    scheduler.set(0.75)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.99)}
 
 
@@ -73,7 +72,7 @@ def test_the_first_beta_is_the_momentum_of_adam() -> None:
 def test_an_optimiser_without_momentum_has_none_to_warm_up(name: str) -> None:
     model = detector()
     with pytest.raises(ConfigError, match=f"warmup_momentum is 0.8, but {name} has no momentum"):
-        Pace(model, TorchOptimizer(name, model, lr=0.01), Cosine(0.1, warmup_momentum=0.8))
+        Scheduler(model, TorchOptimizer(name, model, lr=0.01), Cosine(0.1, warmup_momentum=0.8))
 
 
 def test_a_learning_rate_of_zero_is_none_to_warm_up_to() -> None:
@@ -81,10 +80,10 @@ def test_a_learning_rate_of_zero_is_none_to_warm_up_to() -> None:
     optimizer = TorchOptimizer("SGD", model, lr=0.0)
     groups = len(optimizer.param_groups)
     with pytest.raises(ConfigError, match=r"warmup_bias_lr is 0\.1, but optimizer\.lr is 0") as one:
-        Pace(model, optimizer, Cosine(0.1, warmup_bias_lr=0.1))
+        Scheduler(model, optimizer, Cosine(0.1, warmup_bias_lr=0.1))
     assert len(optimizer.param_groups) == groups and len(one.value.problems) == 1
     with pytest.raises(ConfigError) as both:
-        Pace(model, optimizer, Cosine(0.1, warmup_bias_lr=0.1, warmup_momentum=0.8))
+        Scheduler(model, optimizer, Cosine(0.1, warmup_bias_lr=0.1, warmup_momentum=0.8))
     assert len(both.value.problems) == 2
 
 
@@ -92,7 +91,7 @@ def test_a_frozen_part_begins_at_zero() -> None:
     model = detector()
     model.lr_scale = {"backbone": 0.0}
     optimizer = TorchOptimizer("SGD", model, lr=0.01, momentum=0.9)
-    Pace(model, optimizer, Cosine(0.5, warmup_bias_lr=0.1)).set(0.1)
+    Scheduler(model, optimizer, Cosine(0.5, warmup_bias_lr=0.1)).set(0.1)
     groups = groups_of(model, optimizer)
     assert groups["backbone.0.bias"]["lr"] == 0 and groups["head.bias"]["lr"] > 0.08
 
@@ -101,7 +100,7 @@ def test_groups_stay_as_they_are_where_no_bias_warms_up() -> None:
     model = detector()
     optimizer = TorchOptimizer("SGD", model, lr=0.01, momentum=0.9)
     before = [[id(p) for p in group["params"]] for group in optimizer.param_groups]
-    Pace(model, optimizer, Cosine(0.1, warmup_momentum=0.8))
+    Scheduler(model, optimizer, Cosine(0.1, warmup_momentum=0.8))
     assert [[id(p) for p in group["params"]] for group in optimizer.param_groups] == before
 
 
@@ -137,7 +136,7 @@ def test_a_resume_within_the_warm_up_is_exact(make_trainer: MakeTrainer, tmp_pat
     whole.fit()
 
     cut = warm(make_trainer)
-    cut._call_pending = lambda: cut.stop("enough") if cut.step == 3 else None  # type: ignore[method-assign]
+    cut._call_pending_hooks = lambda: cut.stop("enough") if cut.step == 3 else None  # type: ignore[method-assign]
     cut.fit()
     assert cut.step == 3
     save_checkpoint(cut, tmp_path / "state")
@@ -158,7 +157,7 @@ def test_training_differs_only_where_a_warm_up_is_asked_for(make_trainer: MakeTr
     plain.fit()
     moved = warm(make_trainer)
     moved.fit()
-    # By hand, without a pace.
+    # By hand, without a scheduler.
     optimizer = torch.optim.SGD(start.parameters(), lr=1e-2, momentum=0.9)
     by_hand = plain.open_stream(0)
     for step in range(8):

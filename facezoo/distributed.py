@@ -8,30 +8,29 @@ those on a GPU. All ranks must call them in the same order.
 from __future__ import annotations
 
 import contextlib
-import logging
+import ctypes
+import json
 import os
 import signal
-import threading
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from facezoo.data.loading.sampler import Share
 from facezoo.errors import ConfigError, FacezooError
 
-logger = logging.getLogger(__name__)
-
 TIMEOUT = timedelta(hours=2)
-"""Of a collective: longer than rank 0 may need to judge a large validation set on its own. A rank
-that fails does not wait for it, see ``_Watch``."""
-LOOK_EVERY_SECONDS = 0.5
-GRACE_SECONDS = 5.0
-FAILED = "failed"
+"""Of a collective: longer than rank 0 may need to judge a large validation set on its own."""
+PR_SET_PDEATHSIG = 1
+"""Of Linux: the signal that a process gets when its parent ends."""
 
 Value = TypeVar("Value")
 Model = TypeVar("Model", bound=nn.Module)
@@ -115,7 +114,8 @@ def own_device(device: torch.device) -> torch.device:
 def process_group() -> Iterator[None]:
     """Joins the processes that ``torchrun`` started; does nothing where there is only one.
 
-    An error in one rank ends the others too, within seconds, with its message.
+    An error in one rank ends the others too, within seconds, with its message: its end breaks their
+    collectives, and torchrun ends those that nothing else does.
 
     Raises:
         RankFailedError: another rank failed.
@@ -127,105 +127,47 @@ def process_group() -> Iterator[None]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0) % torch.cuda.device_count())
     has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
     store, rank, world_size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    # torchrun keeps the store when it restarts, with the addresses of processes that are gone.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if has_nccl else "gloo",
-        store=_of_this_attempt(store),
+        store=dist.PrefixStore(f"facezoo/{attempt}", store),
         rank=rank,
         world_size=world_size,
         timeout=TIMEOUT,
     )
-    watch = _Watch(_of_this_attempt(store))
+    _end_with_launcher()
     try:
         yield
     except SharedError:
-        watch.stop()
         dist.destroy_process_group()
         raise
     except BaseException as error:
-        watch.stop()
-        failure = watch.failure_elsewhere(error)
-        if failure is None:
-            watch.announce(error)
+        if isinstance(error, FacezooError) or not _lost_a_peer(error):
+            get_error_handler().record_exception(error)  # what torchrun and the other ranks read
             raise
-        raise RankFailedError(failure) from error
-    watch.stop()
+        raise RankFailedError(_failure_elsewhere(error)) from error
     dist.destroy_process_group()
 
 
-def _of_this_attempt(store: Any) -> dist.PrefixStore:
-    """Returns the part of a store that is of this attempt.
-
-    torchrun keeps the store when it restarts, with the addresses of processes that are gone.
-    """
-    return dist.PrefixStore(f"facezoo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+def _end_with_launcher() -> None:
+    """Asks Linux to end this process with torchrun, as a rank without it trains for nobody."""
+    if sys.platform == "linux" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
-class _Watch:
-    """Tells the other ranks of a failure, and ends this process where it hears of one.
-
-    A thread, since a rank whose peer has failed may wait in a collective and never return.
-
-    Args:
-        store: what all ranks read and write.
-    """
-
-    def __init__(self, store: dist.PrefixStore) -> None:
-        self._store = store
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True, name="facezoo-ranks")
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread."""
-        self._ended.set()
-        self._thread.join()
-
-    def announce(self, error: BaseException) -> None:
-        """Tells the others that this rank failed, unless one did before."""
-        sentence = str(error).splitlines()[0] if str(error) else type(error).__name__
-        with contextlib.suppress(RuntimeError):  # whoever held the store may be gone
-            self._store.compare_set(FAILED, "", f"{share().rank}:{sentence}")
-
-    def failure_elsewhere(self, error: BaseException) -> str | None:
-        """Returns what is known of a failure of another rank that led to an error here."""
-        if isinstance(error, FacezooError) or not _lost_a_peer(error):
-            return None
-        with contextlib.suppress(RuntimeError):  # whoever held the store may be gone
-            for _ in range(int(GRACE_SECONDS / LOOK_EVERY_SECONDS)):
-                found = _failure(self._store)
-                if found is not None:
-                    return found
-                threading.Event().wait(LOOK_EVERY_SECONDS)
-        return (
-            "Another process of the run ended without a message, perhaps killed for want of memory "
-            f"({str(error).splitlines()[0]}); go on from the last checkpoint with --resume."
-        )
-
-    def _look(self) -> None:
-        # A connection of the thread's own: one that waits would hold up the other.
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        own = dist.TCPStore(address, port, is_master=False, wait_for_workers=False)
-        store = _of_this_attempt(own)
-        launched = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        while not self._ended.wait(LOOK_EVERY_SECONDS):
-            try:
-                found = _failure(store)
-            except RuntimeError:  # whoever held the store is gone
-                if launched:  # the launcher, and a rank without one trains for nobody
-                    os.kill(os.getpid(), signal.SIGTERM)
-                return
-            if found is not None and not self._ended.wait(GRACE_SECONDS):
-                logger.error("%s", found)  # the main thread is stuck in a collective
-                logging.shutdown()
-                os._exit(1)
-
-
-def _failure(store: Any) -> str | None:
-    """Returns what a rank announced, if one did."""
-    if not store.check([FAILED]):
-        return None
-    rank, _, sentence = store.get(FAILED).decode().partition(":")
-    return f"Rank {rank} failed: {sentence}"
+def _failure_elsewhere(error: BaseException) -> str:
+    """Returns what another rank of this machine wrote into torchrun's error file, if one did."""
+    own = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", ""))
+    for file in own.parent.parent.glob(f"*/{own.name}") if own.name else ():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            message = json.loads(file.read_text(encoding="utf-8"))["message"]["message"]
+            sentence = message.partition(": ")[2].partition("\n")[0]
+            return f"Rank {file.parent.name} failed: {sentence}"
+    return (
+        "Another process of the run ended without a message, perhaps killed for want of memory "
+        f"({str(error).splitlines()[0]}); go on from the last checkpoint with --resume."
+    )
 
 
 def _lost_a_peer(error: BaseException) -> bool:

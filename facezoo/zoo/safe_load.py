@@ -6,7 +6,6 @@ refuses everything but plain tensors and containers of them.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facezoo.errors import DAMAGED_FILE, CheckpointError, did_you_mean
+from facezoo.files import atomic_write
 from facezoo.zoo.weights_file import find_weights
 
 NAMED = 5
@@ -40,19 +40,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(dict(tensors), temporary, {"format": "pt", **metadata})
-        temporary.chmod(mode)  # safetensors makes files that only their owner may read
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            save_file(dict(tensors), temporary, {"format": "pt", **metadata})
+            temporary.chmod(mode)  # safetensors makes files that only their owner may read
     except SafetensorError as error:
         raise OSError(f"{path} could not be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

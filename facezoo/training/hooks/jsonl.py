@@ -6,11 +6,11 @@ import csv
 import json
 import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from facezoo.files import atomic_write
 from facezoo.registry import HOOKS
 from facezoo.training.hook import Hook, TrainerProtocol
 from facezoo.training.metrics_file import METRICS, read_metrics
@@ -40,9 +40,8 @@ class JSONL(Hook):
             rows = [row for row in rows if row["step"] <= trainer.step]
         rows = rows[: self._written]
         self._written = len(rows)
-        temporary = path.with_name(f".{METRICS}.new")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
         """Appends a line."""

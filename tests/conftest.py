@@ -17,6 +17,7 @@ from facezoo.structures import Batch, LossTerm, Targets
 from facezoo.training.hook import Hook
 from facezoo.training.schedules import Cosine
 from facezoo.training.trainer import Trainer
+from facezoo.training.update import UpdateStep
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("no deadline", deadline=None)
@@ -109,6 +110,7 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
         open_stream: Callable[[int], Iterator[Batch]] | None = None,
         optimizer: str = "AdamW",
         lr: float = 1e-2,
+        update: UpdateStep | None = None,
         **settings: object,
     ) -> Trainer:
         torch.manual_seed(0)
@@ -124,6 +126,7 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
             hooks=hooks,
             folder=folder,
             config=load_config({"model": {"type": "Toy"}}),
+            update=update,
         )
 
     return make

@@ -141,8 +141,7 @@ def load_checkpoint(trainer: TrainerProtocol, folder: Path) -> None:
         if name in state["hooks"]:
             hook.load_state_dict(state["hooks"][name])
     _set_generators(trainer, state["generators"])
-    for line in _what_may_differ(state["made_with"], _made_with(trainer)):
-        logger.warning("%s", line)
+    _warn_of_differences(state["made_with"], _made_with(trainer))
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -225,17 +224,17 @@ def _made_with(trainer: TrainerProtocol) -> dict[str, Any]:
     }
 
 
-def _what_may_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _warn_of_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     changes = [
         f"{name} {before[name]} -> {value}"
         for name, value in now.items()
         if name in before and before[name] != value
     ]
-    if not changes:
-        return []
-    return [
-        f"The run goes on with the same samples, but not to the last bit: {', '.join(changes)}."
-    ]
+    if changes:
+        logger.warning(
+            "The run goes on with the same samples, but not to the last bit: %s.",
+            ", ".join(changes),
+        )
 
 
 def _set_generators(trainer: TrainerProtocol, states: list[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from facezoo.training.hooks.console import Console
 from facezoo.training.hooks.early_stopping import EarlyStopping
 from facezoo.training.hooks.ema import EMA
 from facezoo.training.hooks.jsonl import JSONL
-from facezoo.training.hooks.tensorboard import TensorBoard
+from facezoo.training.hooks.trackers import TensorBoard
 from facezoo.training.metrics_file import read_metrics
 from facezoo.training.trainer import Trainer
 

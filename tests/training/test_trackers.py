@@ -16,8 +16,7 @@ from facezoo.errors import ConfigError
 from facezoo.training.checkpoint import load_checkpoint
 from facezoo.training.hook import Hook
 from facezoo.training.hooks.checkpointing import Checkpoint
-from facezoo.training.hooks.mlflow import MLflow
-from facezoo.training.hooks.wandb import WandB
+from facezoo.training.hooks.trackers import MLflow, WandB
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -255,13 +254,13 @@ def test_a_store_that_takes_no_more_ends_no_run(
     trainer.fit()
     assert trainer.step == 2
     assert [one.message for one in caplog.records if one.name.startswith("facezoo")] == [
-        f"MLflow did not take the {what} of step {step}: the server is gone"
+        f"MLflow did not take the {what} of step {step}: the server is gone for good"
         for what, step in (("metrics", 1), ("metrics", 2), ("pictures", 2), ("end", 2))
     ]
 
 
 def test_a_store_that_is_none_is_one_sentence(mlflow: Any, make_trainer: MakeTrainer) -> None:
-    with pytest.raises(ConfigError, match=r"cannot use its store .* tracking_uri") as caught:
+    with pytest.raises(ConfigError, match=r"MLflow cannot start .* tracking_uri") as caught:
         make_trainer({"mlflow": MLflow("nosuch://store")}).fit()
     assert "\n" not in str(caught.value)
 

@@ -7,10 +7,8 @@ from facezoo.training.hooks.early_stopping import EarlyStopping
 from facezoo.training.hooks.ema import EMA
 from facezoo.training.hooks.evaluation import Evaluation
 from facezoo.training.hooks.jsonl import JSONL
-from facezoo.training.hooks.mlflow import MLflow
 from facezoo.training.hooks.profile import Profile
-from facezoo.training.hooks.tensorboard import TensorBoard
-from facezoo.training.hooks.wandb import WandB
+from facezoo.training.hooks.trackers import MLflow, TensorBoard, WandB
 
 __all__ = [
     "EMA",

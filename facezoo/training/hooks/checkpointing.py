@@ -123,23 +123,17 @@ class Checkpoint(Hook):
         snapshot = take_snapshot(trainer)
         self._saved_step = trainer.step
         if self._writer is not None and distributed.is_main():
+            best = f"{self.best} {self.best_value:.4f}" if self.best_step == trainer.step else ""
             checkpoints = trainer.folder / "checkpoints"
-            best = (self.best_step, self.best_value)
-            self._writing = self._writer.submit(self._write, snapshot, checkpoints, *best)
+            self._writing = self._writer.submit(self._write, snapshot, checkpoints, best)
 
-    def _write(
-        self,
-        snapshot: Snapshot,
-        checkpoints: Path,
-        best_step: int | None,
-        best_value: float | None,
-    ) -> None:
+    def _write(self, snapshot: Snapshot, checkpoints: Path, best: str) -> None:
         step = snapshot.state["step"]
         folder = checkpoints / f"step_{step:06d}"
         write_snapshot(snapshot, folder)
-        if best_step == step:  # before last, from which a killed run does this step once more
+        if best:  # before last, from which a killed run does this step once more
             point(folder.with_name("best"), folder)
-            logger.info("Best so far at step %d: %s %.4f.", step, self.best, best_value)
+            logger.info("Best so far at step %d: %s.", step, best)
         point(folder.with_name("last"), folder)
         self._prune(checkpoints, step)
 
@@ -150,10 +144,9 @@ class Checkpoint(Hook):
             CheckpointError: it could not be written, and ``on_write_error`` is ``stop``.
         """
         writing, self._writing = self._writing, None
-        if writing is None:
-            return
         try:
-            writing.result()
+            if writing is not None:
+                writing.result()
         except (CheckpointError, OSError) as error:
             if self.on_write_error == "stop":
                 raise
@@ -167,10 +160,10 @@ class Checkpoint(Hook):
         except (FacezooError, OSError) as error:
             unwritten = True
             logger.warning("%s", error)
+        is_new = self._saved_step is not None and trainer.step > self._saved_step
+        # After a failure the other ranks are elsewhere; all are together where a signal came.
         together = trainer.interrupted or distributed.share().world_size == 1
-        if not (together and not trainer.in_step and self._is_new(trainer)):
-            return  # after a failure the other ranks are elsewhere
-        if distributed.any_rank(unwritten):
+        if not together or trainer.in_step or not is_new or distributed.any_rank(unwritten):
             return
         try:
             self._save(trainer)
@@ -179,21 +172,14 @@ class Checkpoint(Hook):
         except (FacezooError, OSError) as error:
             logger.warning("Step %d is not saved: %s", trainer.step, error)
 
-    def _is_new(self, trainer: TrainerProtocol) -> bool:
-        return self._saved_step is not None and trainer.step > self._saved_step
-
     def _prune(self, checkpoints: Path, newest: int) -> None:
-        """Deletes what is neither new nor best, and what a killed process left half written.
-
-        Later steps are of a run that was left behind; they stay. What cannot be deleted, as others
-        read it, is tried again the next time.
-        """
+        # Later steps are of a run that was left behind; they stay. What cannot be deleted, as
+        # others read it, is tried again the next time.
         steps = saved_steps(checkpoints.parent)
         best = (checkpoints / "best").resolve()
         done = sorted(step for step in steps if step <= newest)
-        for step in done[: -self.keep]:
-            if steps[step].resolve() != best:
-                shutil.rmtree(steps[step], ignore_errors=True)
-        for ending in ("new", "old"):
-            for folder in checkpoints.glob(f".step_*.{ending}"):
-                shutil.rmtree(folder, ignore_errors=True)
+        unwanted = [steps[step] for step in done[: -self.keep] if steps[step].resolve() != best]
+        for ending in ("new", "old"):  # what a killed process left half written
+            unwanted += checkpoints.glob(f".step_*.{ending}")
+        for folder in unwanted:
+            shutil.rmtree(folder, ignore_errors=True)

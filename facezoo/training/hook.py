@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from facezoo.config.config import Config
+from facezoo.config.sections import TrainSettings
 from facezoo.evaluation.judge import Validation
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Batch, LossTerm
 from facezoo.training.meter import Meter
-from facezoo.config.sections import TrainSettings
 from facezoo.training.update import UpdateStep
 
 Item = TypeVar("Item")

@@ -30,7 +30,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from facezoo.factory import build_model
 from facezoo.geometry.boxes import cxcywh_to_xyxy
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 from facezoo.registry import ASSIGNERS
 
 MIB = 2**20

@@ -35,7 +35,7 @@ class Sample:
         image: H x W x 3, uint8, RGB.
         boxes: n x 4, float32.
         landmarks: n x L x 2, float32, NaN where unknown.
-        ignore: n, bool; an ignored face is neither taught nor counted.
+        ignore: n, bool; an ignored face is neither trained on nor counted.
         labels: n, int64, class index without a background class.
         image_id: unique within its data set, such as ``0--Parade/0_Parade_Parade_0_164.jpg``.
         path: file the image was read from, empty where it was drawn.
@@ -69,7 +69,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Targets:
-    """What a batch teaches, padded to G faces per image, a power of two.
+    """The faces of a batch, padded to G faces per image, a power of two.
 
     Attributes:
         boxes: B x G x 4, float32, zeros where not valid.
@@ -153,7 +153,7 @@ class Grid(NamedTuple):
 
 
 class RawOutputs(NamedTuple):
-    """What a head says before decoding.
+    """What a head predicts, before decoding.
 
     Attributes:
         logits: B x N x C, one per class, no background column.
@@ -175,7 +175,7 @@ class LossTerm(NamedTuple):
 
     Attributes:
         total: scalar, the weighted sum.
-        count: scalar, what the sum is to be divided by (positives, images), before clamping to 1.
+        count: scalar, what the sum is divided by (positives, images), clamped to 1 from below.
     """
 
     total: Tensor

@@ -73,7 +73,7 @@ def test_family_of_the_docs_trains(tmp_path: Path) -> None:
 
 CHECK = """
 import numpy as np, torch
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 from facezoo.structures import Targets
 from point_family import CentreCell, DistanceBoxCodec
 

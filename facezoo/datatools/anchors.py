@@ -25,7 +25,7 @@ from facezoo.data.transforms.letterbox import Letterbox
 from facezoo.datatools.sample_pictures import open_samples
 from facezoo.errors import ConfigError, DataError
 from facezoo.factory import build_model, without_pretrained
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 from facezoo.structures import Batch
 from facezoo.terminal import tracked
 

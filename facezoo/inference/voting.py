@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facezoo.geometry.iou import aligned_iou
+from facezoo.geometry.boxes import aligned_iou
 from facezoo.structures import MIRRORED_LANDMARKS, Faces
 
 

@@ -1,6 +1,5 @@
-"""Networks: backbones, necks, heads, the losses and assigners that teach them, and the detector."""
+"""The detector and its parts: backbones, necks, heads, assigners and losses."""
 
-from facezoo.models.face_detector import FaceDetector
-from facezoo.models.pixels import Pixels
+from facezoo.models.face_detector import FaceDetector, Pixels
 
 __all__ = ["FaceDetector", "Pixels"]

@@ -1,16 +1,64 @@
-"""Blocks that the backbones and necks of the YOLO family share."""
+"""Layers and blocks that several networks are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 from math import ceil
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.models.layers import conv_norm
+
+Activation = Literal["relu", "leaky_relu", "silu", "none"]
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Activation = "relu",
+    epsilon: float = 1e-5,
+    momentum: float = 0.1,
+) -> list[nn.Module]:
+    """Returns a convolution that keeps the size (divided by the stride), batch norm, activation.
+
+    ``leaky_relu`` has the slope 0.1 for negative numbers that Darknet and RetinaFace's small
+    networks have.
+
+    Args:
+        in_channels: channels before.
+        out_channels: channels after.
+        kernel_size: side of the kernel; an even one fits the strides 2 and up.
+        stride: factor by which height and width shrink.
+        groups: of the convolution; as many as channels make it depthwise.
+        activation: after the norm.
+        epsilon: of the batch norm, added to the variance.
+        momentum: of the batch norm, the share of a batch in the running statistics.
+    """
+    convolution = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=(kernel_size - 1) // 2,
+        groups=groups,
+        bias=False,
+    )
+    norm = nn.BatchNorm2d(out_channels, epsilon, momentum)
+    layers: list[nn.Module] = [convolution, norm]
+    if activation == "relu":
+        layers.append(nn.ReLU(inplace=True))
+    elif activation == "leaky_relu":
+        layers.append(nn.LeakyReLU(0.1, inplace=True))
+    elif activation == "silu":
+        layers.append(nn.SiLU(inplace=True))
+    return layers
+
 
 silu_layers = partial(conv_norm, activation="silu", epsilon=1e-3)
 """``conv_norm`` with the activation and the epsilon of all YOLO networks since YOLOv5.
@@ -40,17 +88,25 @@ def separable(
     return nn.Sequential(*layers)
 
 
-def scaled_channels(channels: Sequence[int], width: float, owner: str) -> list[int]:
+def scaled_channels(
+    channels: Sequence[int], repeats: Sequence[int], width: float, owner: str
+) -> list[int]:
     """Returns channels times the width, rounded up to multiples of 8 as YOLOv5 does.
 
     Args:
-        channels: at width 1.
+        channels: of the stem and of each stage at width 1.
+        repeats: blocks of each stage.
         width: the factor.
         owner: the part that has the arguments, for the message.
 
     Raises:
-        ConfigError: no channel would be left.
+        ConfigError: no channel would be left, or channels and repeats do not go together.
     """
+    if len(channels) != len(repeats) + 1 or min(repeats, default=0) < 1:
+        raise ConfigError(
+            f"repeats of {owner} are {list(repeats)} and channels {list(channels)}: give at least "
+            "one block for each stage, and channels for the stem and each stage."
+        )
     if width <= 0 or min(channels) < 1:
         raise ConfigError(
             f"width of {owner} is {width} and its channels {list(channels)}: all have to be "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +15,86 @@ from facezoo.geometry.nms import batched_nms
 from facezoo.models.backbones.backbone import Backbone
 from facezoo.models.heads.head import Head
 from facezoo.models.necks.neck import Neck
-from facezoo.models.pixels import Pixels
 from facezoo.registry import DETECTORS
 from facezoo.structures import Faces, LossTerm, RawOutputs, Targets
 
-_MOST_CELLS_OFF = 3
+_SIZE_TOLERANCE = 3
 """How far a feature may be from side / stride: a network that pads otherwise than by half a kernel
 gives some cells fewer (timm's Inceptions three) or more (its MobileViTs one), at any size."""
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How a photograph is filled up to the sides that a network takes.
+
+    Attributes:
+        colour: RGB, 0 to 255; by default the one nearest to the mean that ``Pixels`` subtracts,
+            which is about zero to the network.
+        centred: pad on both sides instead of right and below.
+        square: pad to a square instead of to the next multiple of the stride.
+    """
+
+    colour: tuple[int, int, int] | None = None
+    centred: bool = False
+    square: bool = False
+
+    def __post_init__(self) -> None:
+        if self.colour is not None and not all(0 <= one <= 255 for one in self.colour):
+            raise ConfigError(f"colour of padding is {list(self.colour)}: give 0 to 255 for each.")
+
+
+class Pixels(nn.Module):
+    """Channel order, mean and deviation, kept in buffers: a checkpoint carries its preprocessing.
+
+    Args:
+        order: order of the channels that the network sees.
+        mean: subtracted per channel, 0 to 255, in that order.
+        std: divided by per channel, in that order; 255 scales to 0 to 1.
+        padding: how photographs are filled up; it is no buffer, the config says it.
+
+    Raises:
+        ConfigError: a deviation is not positive.
+    """
+
+    order: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        order: Literal["rgb", "bgr"] = "rgb",
+        mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
+        std: tuple[float, float, float] = (58.395, 57.12, 57.375),
+        padding: Padding | None = None,
+    ) -> None:
+        super().__init__()
+        if min(std) <= 0:
+            raise ConfigError(f"std of Pixels is {list(std)}: each has to be more than 0.")
+        self.register_buffer("order", torch.tensor(["rgb".index(channel) for channel in order]))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+        self.padding = padding or Padding()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the network's input, float32.
+
+        Args:
+            images: B x 3 x H x W, RGB, 0 to 255.
+        """
+        if images.is_contiguous(memory_format=torch.channels_last):  # and so it stays
+            images = images.permute(0, 2, 3, 1).index_select(3, self.order).permute(0, 3, 1, 2)
+        else:
+            images = images.index_select(1, self.order)
+        return (images.float() - self.mean.view(1, 3, 1, 1)) / self.std.view(1, 3, 1, 1)
+
+    def padding_rgb(self) -> tuple[int, int, int]:
+        """Returns the colour of the padding."""
+        if self.padding.colour is not None:
+            return self.padding.colour
+        rgb = [0, 0, 0]
+        for channel, value in zip(self.order.tolist(), self.mean.tolist(), strict=True):
+            rgb[channel] = min(max(round(value), 0), 255)
+        return rgb[0], rgb[1], rgb[2]
 
 
 @DETECTORS.register
@@ -28,7 +103,7 @@ class FaceDetector(nn.Module):
 
     Args:
         backbone: from an image to features.
-        neck: between the features of all strides, or None.
+        neck: combines the features of several strides, or None.
         head: from features to scores, boxes and landmarks.
         pixels: how an image is normalised.
         freeze: parts that are not trained, such as ``backbone`` or ``backbone.stage1``; batch norm
@@ -65,15 +140,15 @@ class FaceDetector(nn.Module):
             self._part(name, "lr_scale")
             if factor < 0:
                 raise ConfigError(f"lr_scale of {name!r} is {factor}: it cannot be below 0.")
-        self._still: list[nn.Module] = []
+        self._frozen_norms: list[nn.Module] = []
         for name in freeze or []:
             part = self._part(name, "freeze")
             part.requires_grad_(False)
-            self._still += _batch_norms(part)
+            self._frozen_norms += _batch_norms(part)
         for name in freeze_batch_norm or []:
             for norm in _batch_norms(self._part(name, "freeze_batch_norm")):
                 norm.requires_grad_(False)
-                self._still.append(norm)
+                self._frozen_norms.append(norm)
         self.train()
 
     def _part(self, name: str, argument: str) -> nn.Module:
@@ -90,14 +165,14 @@ class FaceDetector(nn.Module):
     def train(self, mode: bool = True) -> FaceDetector:
         """Sets the mode; frozen batch norm stays in evaluation mode."""
         super().train(mode)
-        for norm in self._still:
+        for norm in self._frozen_norms:
             norm.eval()
         return self
 
     def forward(
         self, images: Tensor, targets: Targets | None = None
     ) -> RawOutputs | dict[str, LossTerm]:
-        """Returns what the head says or, given targets, the terms of the loss.
+        """Returns the raw predictions or, given targets, the terms of the loss.
 
         Args:
             images: B x 3 x H x W, uint8, RGB; H and W multiples of ``stride``.
@@ -172,7 +247,7 @@ def _check_features(
                 f"channels, and gives {given}: correct out_channels."
             )
         fitting = -(-height // stride), -(-width // stride)
-        if max(abs(rows - fitting[0]), abs(columns - fitting[1])) > _MOST_CELLS_OFF:
+        if max(abs(rows - fitting[0]), abs(columns - fitting[1])) > _SIZE_TOLERANCE:
             raise ConfigError(
                 f"{who} says in out_strides that its level {level} has a stride of {stride}, which "
                 f"is {fitting[0]} x {fitting[1]} cells of an image of {height} x {width} pixels, "

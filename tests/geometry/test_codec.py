@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.codec import (
+from facezoo.geometry.priors import (
     BoxCodec,
     DistributionBoxCodec,
     LandmarkCodec,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 
 ANCHORS = {8: [16, 32], 16: [64], 32: [256, 512, 24.5]}
 

@@ -6,7 +6,7 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facezoo.geometry.iou import (
+from facezoo.geometry.boxes import (
     aligned_ciou,
     aligned_diou,
     aligned_giou,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from facezoo.errors import ConfigError, DataError
 from facezoo.inference.detector import Detector, as_rgb, evaluation_mode, map_to_original
-from facezoo.models.pixels import Padding, Pixels
+from facezoo.models.face_detector import Padding, Pixels
 from facezoo.structures import Faces
 
 PAD = (10, 20, 30)

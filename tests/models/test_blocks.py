@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
-from facezoo.models.blocks import C3, SPP, C2f, StemBlock, scaled_channels, separable
-from facezoo.models.layers import conv_norm
+from facezoo.models.blocks import C3, SPP, C2f, StemBlock, conv_norm, scaled_channels, separable
 
 
 def randomised(module: nn.Module) -> nn.Module:
@@ -120,10 +119,10 @@ def test_a_layer_divides_the_size_by_the_stride(kernel_size: int) -> None:
 
 
 def test_channels_are_rounded_up() -> None:
-    assert scaled_channels([32, 128, 1024], 0.33, "X") == [16, 48, 344]
-    for channels, width in (([8], 0.0), ([8], -1.0), ([0, 8], 1.0)):
+    assert scaled_channels([32, 128, 1024], [1, 1], 0.33, "X") == [16, 48, 344]
+    for channels, width in (([8, 8], 0.0), ([8, 8], -1.0), ([0, 8], 1.0)):
         with pytest.raises(ConfigError, match=r"width of X is .* positive"):
-            scaled_channels(channels, width, "X")
+            scaled_channels(channels, [1] * (len(channels) - 1), width, "X")
 
 
 @pytest.mark.parametrize("windows", [(), (4,), (1, 3), (5, 5), (7, 3)])

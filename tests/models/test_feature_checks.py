@@ -7,18 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.codec import LandmarkCodec, SSDBoxCodec
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid, LandmarkCodec, SSDBoxCodec
 from facezoo.models import FaceDetector
 from facezoo.models.assigners import MaxIoU
 from facezoo.models.backbones import MobileNetV1, TimmBackbone
 from facezoo.models.backbones.backbone import Backbone
+from facezoo.models.face_detector import Pixels
 from facezoo.models.heads.head import Head, HeadLosses
-from facezoo.models.heads.towers import Towers, levels_of, pointwise
+from facezoo.models.heads.towers import Towers, build_towers, pointwise
 from facezoo.models.losses import BCE, SmoothL1
 from facezoo.models.necks import FPN
 from facezoo.models.necks.neck import Neck
-from facezoo.models.pixels import Pixels
 from facezoo.structures import RawOutputs
 
 
@@ -52,7 +51,7 @@ def detector(backbone: Backbone, neck: Neck | None = None) -> FaceDetector:
     cells = grid.anchors_per_cell
 
     def towers(outputs: int) -> nn.ModuleList:
-        return levels_of(pointwise, last.out_channels[: len(cells)], cells, outputs)
+        return build_towers(pointwise, last.out_channels[: len(cells)], cells, outputs)
 
     head = Head(
         grid,

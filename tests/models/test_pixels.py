@@ -6,7 +6,7 @@ import torch
 
 from facezoo.errors import ConfigError
 from facezoo.models import Pixels
-from facezoo.models.pixels import Padding
+from facezoo.models.face_detector import Padding
 
 
 def test_order_mean_and_deviation() -> None:

@@ -7,11 +7,22 @@ import torch
 from torch import nn
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.codec import BoxCodec, DistributionBoxCodec, LandmarkCodec, SSDBoxCodec
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import (
+    AnchorGrid,
+    BoxCodec,
+    DistributionBoxCodec,
+    LandmarkCodec,
+    SSDBoxCodec,
+)
 from facezoo.models.assigners import MaxIoU
 from facezoo.models.heads.head import Head, HeadLosses
-from facezoo.models.heads.towers import Towers, levels_of, per_prior, pointwise, start_with_score
+from facezoo.models.heads.towers import (
+    Towers,
+    apply_towers,
+    build_towers,
+    pointwise,
+    set_prior_probability,
+)
 from facezoo.models.losses import BCE, CIoULoss, SmoothL1
 from facezoo.structures import Targets
 
@@ -26,7 +37,7 @@ def features(size: int = 64) -> list[torch.Tensor]:
 def towers(
     outputs: int, make: Callable[[int, int], nn.Module] = pointwise, levels: int = 2
 ) -> nn.ModuleList:
-    return levels_of(make, CHANNELS[:levels], GRID.anchors_per_cell[:levels], outputs)
+    return build_towers(make, CHANNELS[:levels], GRID.anchors_per_cell[:levels], outputs)
 
 
 def head(
@@ -135,7 +146,7 @@ def test_a_head_of_other_landmarks_takes_its_own_targets(
 def test_there_is_a_tower_for_each_level() -> None:
     assert sentence_of(lambda: head(quality=towers(1, levels=1))) == (
         "1 towers are given for quality, and the grid has 2 levels: give a tower for each level, "
-        "as levels_of does."
+        "as build_towers does."
     )
 
 
@@ -143,7 +154,7 @@ def test_rows_are_ordered_by_level_row_column_and_anchor() -> None:
     torch.manual_seed(0)
     given = [torch.randn_like(feature) for feature in features()]
     boxes = towers(4)
-    said = per_prior(boxes, given, GRID.anchors_per_cell, "box", 4)
+    said = apply_towers(boxes, given, GRID.anchors_per_cell, "box", 4)
     n = 0
     for tower, feature, anchors in zip(boxes, given, GRID.anchors_per_cell, strict=True):
         numbers = tower(feature)
@@ -159,7 +170,7 @@ def test_rows_are_ordered_by_level_row_column_and_anchor() -> None:
 @pytest.mark.parametrize("last", [plain, lambda channels, outputs: nn.Identity()])
 def test_a_start_needs_a_bias(last: Callable[[int, int], nn.Module]) -> None:
     made = nn.ModuleList([pointwise(6, 3), last(8, 2)])
-    said = sentence_of(lambda: start_with_score(made, 0.01))
+    said = sentence_of(lambda: set_prior_probability(made, 0.01))
     assert "the tower of level 1 has none: end it with a Conv2d with bias" in said
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from facezoo.errors import CheckpointError
-from facezoo.models.pixels import Pixels
+from facezoo.models.face_detector import Pixels
 from facezoo.zoo.safe_load import init_from, load_tensors, load_weights, save_tensors
 
 

@@ -1,6 +1,6 @@
-"""Assigners: which prior is to find which face."""
+"""Assigners: which prior is to predict which face."""
 
-from facezoo.models.assigners.assigner import Assigner, Assignment, take_faces
+from facezoo.models.assigners.assigner import Assigner, Assignment, Decoded, gather_faces
 from facezoo.models.assigners.atss import ATSS
 from facezoo.models.assigners.max_iou import MaxIoU
 from facezoo.models.assigners.ratio import RatioRule
@@ -11,9 +11,10 @@ __all__ = [
     "ATSS",
     "Assigner",
     "Assignment",
+    "Decoded",
     "MaxIoU",
     "RatioRule",
     "SimOTA",
     "TaskAligned",
-    "take_faces",
+    "gather_faces",
 ]

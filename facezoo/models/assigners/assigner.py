@@ -1,8 +1,8 @@
-"""What every assigner is, and what several of them share.
+"""The base class of all assigners, and what several of them share.
 
-Vocabulary: B images, G faces per image after padding, N priors. A *claim* is a face's wish to own
-a prior; a prior has one face: the claim that is best by the rule's own measure wins, then the
-lower index of the face.
+Vocabulary: B images, G faces per image after padding, N priors. A face may *match* many priors, a
+prior has one face at most: of those that match it the best by the rule's own measure, then the
+one of the lower index.
 """
 
 from __future__ import annotations
@@ -13,36 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.overlap import hidden_priors
+from facezoo.models.assigners.overlap import ignored_priors
 from facezoo.models.losses.loss import BACKGROUND, IGNORE
 from facezoo.structures import Grid, Targets
 
+Decoded = tuple[Tensor, Tensor]
+"""Boxes B x N x 4 in pixels, and the score of each class, B x N x C, 0 to 1."""
+
 
 class Assignment(NamedTuple):
-    """What each prior is to learn.
+    """The face that each prior is to predict.
 
     Attributes:
         index: B x N, int64: the face's index in its image, ``BACKGROUND`` or ``IGNORE``.
-        weight: B x N, float32: factor of the prior in the class loss, 0 where ignored.
         quality: B x N, float32, target of a positive prior's quality or class, 0 to 1, or None
             where the rule has none.
         box_weight: B x N, float32, factor of a positive prior in the regression losses, 0
             elsewhere; or None for 1.
-    """
-
-    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
-    weight: Tensor
-    quality: Tensor | None = None
-    box_weight: Tensor | None = None
-
-
-class Owners(NamedTuple):
-    """What a rule says, before ignored faces are looked at.
-
-    Attributes:
-        index: B x N, int64: the face's index in its image, ``BACKGROUND`` or ``IGNORE``.
-        quality: see ``Assignment``.
-        box_weight: see ``Assignment``.
     """
 
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
@@ -51,13 +38,13 @@ class Owners(NamedTuple):
 
 
 class Assigner(nn.Module):
-    """A rule that gives priors to faces.
+    """A rule that matches priors to faces.
 
     Subclasses write ``assign``; it runs without gradients and outside autocast, in float32.
 
     Args:
         ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
-            it is of the size that fits one of them best and holds its centre.
+            it is of the size that fits one of them best and contains its centre.
 
     Attributes:
         looks_at_predictions: whether the rule needs ``decoded``.
@@ -71,67 +58,64 @@ class Assigner(nn.Module):
         super().__init__()
         self.ignore_overlap = ignore_overlap
 
-    def forward(
-        self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None = None
-    ) -> Assignment:
-        """Returns which face each prior is to find.
+    def forward(self, grid: Grid, targets: Targets, decoded: Decoded | None = None) -> Assignment:
+        """Returns which face each prior is to predict.
 
         Args:
             grid: the priors.
-            targets: the faces; padding claims nothing, and an ignored face claims nothing but
-                hides what it covers (``ignore_overlap``).
-            decoded: boxes B x N x 4 in pixels and the score of each class, B x N x C, 0 to 1, for
-                rules that look at predictions.
+            targets: the faces; padding matches nothing, and an ignored face matches nothing, but
+                the priors it covers are ignored (``ignore_overlap``).
+            decoded: the predictions, for rules that look at them.
 
         Raises:
             ValueError: the rule looks at predictions and there are none.
-            ConfigError: ``assign`` returns other than it has to; not checked while torch compiles.
+            ConfigError: ``assign`` returns another type or shape; not checked while torch compiles.
         """
         if self.looks_at_predictions and decoded is None:
             raise ValueError(
                 f"{type(self).__name__} looks at predictions: give the decoded boxes and scores"
             )
         with torch.no_grad(), torch.autocast(targets.boxes.device.type, enabled=False):
-            owners = self.assign(grid, targets, decoded)
+            found = self.assign(grid, targets, decoded)
             if not torch.compiler.is_compiling():
                 batch, priors = targets.boxes.shape[0], grid.priors.shape[0]
-                _check_owners(type(self).__name__, owners, batch, priors)
+                _check_assignment(type(self).__name__, found, batch, priors)
             ignored = targets.valid & targets.ignore
-            hidden = hidden_priors(grid, targets.boxes.float(), ignored, self.ignore_overlap)
-            index = torch.where((owners.index == BACKGROUND) & hidden, IGNORE, owners.index)
-            return Assignment(index, (index != IGNORE).float(), owners.quality, owners.box_weight)
+            covered = ignored_priors(grid, targets.boxes.float(), ignored, self.ignore_overlap)
+            index = torch.where((found.index == BACKGROUND) & covered, IGNORE, found.index)
+            return found._replace(index=index)
 
-    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
-        """Returns what the rule says; see ``forward``."""
+    def assign(self, grid: Grid, targets: Targets, decoded: Decoded | None) -> Assignment:
+        """Returns the assignment before ignored faces are looked at; see ``forward``."""
         raise NotImplementedError
 
 
-def _check_owners(rule: str, owners: object, batch: int, priors: int) -> None:
-    """Refuses what would fail far from the rule that said it, or be stretched in silence."""
+def _check_assignment(rule: str, found: object, batch: int, priors: int) -> None:
+    """Refuses what would fail far from its rule, or be broadcast in silence."""
     wanted = f"{batch} x {priors} (images x priors)"
-    if not isinstance(owners, Owners):
+    if not isinstance(found, Assignment):
         raise ConfigError(
-            f"{rule}.assign returns {type(owners).__name__}: return Owners with an index of "
+            f"{rule}.assign returns {type(found).__name__}: return an Assignment with an index of "
             f"{wanted}, int64."
         )
-    if owners.index.dtype != torch.int64:
+    if found.index.dtype != torch.int64:
         raise ConfigError(
-            f"{rule}.assign returns Owners with an index of {owners.index.dtype}: make it int64, "
-            f"of {wanted}."
+            f"{rule}.assign returns an Assignment with an index of {found.index.dtype}: make it "
+            f"int64, of {wanted}."
         )
-    for name, values in owners._asdict().items():
+    for name, values in found._asdict().items():
         if values is not None and values.shape != (batch, priors):
             shape = " x ".join(map(str, values.shape))
             raise ConfigError(
-                f"{rule}.assign returns Owners with {name} of {shape}: make it {wanted}."
+                f"{rule}.assign returns an Assignment with {name} of {shape}: make it {wanted}."
             )
 
 
 class PredictionAssigner(Assigner):
-    """A rule that looks at predictions, and whose assignments say how good they are.
+    """A rule that looks at predictions, and whose assignments have a quality.
 
     Args:
-        top_k: the most priors that a face claims.
+        top_k: the most priors that a face matches.
         ignore_overlap: see ``Assigner``.
 
     Raises:
@@ -150,8 +134,8 @@ class PredictionAssigner(Assigner):
         self.top_k = top_k
 
 
-def take_faces(values: Tensor, index: Tensor) -> Tensor:
-    """Returns for each prior what its face has.
+def gather_faces(values: Tensor, index: Tensor) -> Tensor:
+    """Returns for each prior the values of its face.
 
     Args:
         values: B x G x ..., one row per face.
@@ -166,25 +150,25 @@ def take_faces(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index)
 
 
-def settle_claims(prior: Tensor, measure: Tensor, claims: Tensor, n: int) -> Tensor:
-    """Returns the face that wins each prior: the best measure, then the lower index.
+def best_face_per_prior(prior: Tensor, measure: Tensor, matches: Tensor, n: int) -> Tensor:
+    """Returns the face of each prior: of those that match it the best, then the lowest index.
 
     Args:
-        prior: B x G x K, int64, the priors that each face may claim.
-        measure: B x G x K, float32, the rule's own measure.
-        claims: B x G x K, bool; False where there is no claim.
+        prior: B x G x K, int64, the candidates of each face.
+        measure: B x G x K, float32, the rule's own measure of each.
+        matches: B x G x K, bool: whether the face matches its candidate.
         n: number of priors.
 
     Returns:
-        B x n, int64, ``BACKGROUND`` where nobody claims.
+        B x n, int64, ``BACKGROUND`` where no face matches.
     """
     face = torch.arange(prior.shape[1], device=prior.device).view(1, -1, 1).expand_as(prior)
-    prior, face, measure, claims = (part.flatten(1) for part in (prior, face, measure, claims))
+    prior, face, measure, matches = (part.flatten(1) for part in (prior, face, measure, matches))
     batch = prior.shape[0]
-    slot = torch.where(claims, prior, n)  # column n takes what is no claim
+    slot = torch.where(matches, prior, n)  # column n takes what does not match
     best = measure.new_full((batch, n + 1), -torch.inf)
     best = best.scatter_reduce(1, slot, measure, "amax")
-    wins = claims & (measure == best.gather(1, slot))
+    wins = matches & (measure == best.gather(1, slot))
     nobody = torch.iinfo(torch.int64).max
     winner = face.new_full((batch, n + 1), nobody)
     winner = winner.scatter_reduce(1, slot, torch.where(wins, face, nobody), "amin")[:, :n]

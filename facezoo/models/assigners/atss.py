@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.boxes import cxcywh_to_xyxy
-from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.assigner import Assigner, Owners, settle_claims
+from facezoo.geometry.boxes import aligned_iou, cxcywh_to_xyxy
+from facezoo.models.assigners.assigner import Assigner, Assignment, Decoded, best_face_per_prior
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 
@@ -40,7 +39,7 @@ class ATSS(Assigner):
             raise ConfigError(f"top_k of ATSS is {top_k}: it has to be at least 1.")
         self.top_k = top_k
 
-    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
+    def assign(self, grid: Grid, targets: Targets, decoded: Decoded | None) -> Assignment:
         """See ``Assigner.forward``; ``decoded`` is not looked at.
 
         Raises:
@@ -56,10 +55,10 @@ class ATSS(Assigner):
         inside = (centre > boxes[:, :, None, :2]) & (centre < boxes[:, :, None, 2:])
 
         threshold = _mean_plus_deviation(iou, exists)
-        taught = (targets.valid & ~targets.ignore).unsqueeze(-1)
-        claims = taught & exists & inside.all(dim=-1) & (iou >= threshold - _ROUNDING)
-        index = settle_claims(prior, iou, claims, grid.priors.shape[0])
-        return Owners(index)
+        valid = (targets.valid & ~targets.ignore).unsqueeze(-1)
+        matches = valid & exists & inside.all(dim=-1) & (iou >= threshold - _ROUNDING)
+        index = best_face_per_prior(prior, iou, matches, grid.priors.shape[0])
+        return Assignment(index)
 
     def _candidates(self, grid: Grid, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the candidates B x G x K as priors, and which of them exist."""

@@ -59,7 +59,7 @@ def best_priors(measure: Measure, boxes: Tensor, priors: int, count: int) -> tup
     return torch.cat(values, dim=1), torch.cat(indices, dim=1).clamp(max=priors - 1)
 
 
-def take_priors(values: Tensor, prior: Tensor) -> Tensor:
+def gather_priors(values: Tensor, prior: Tensor) -> Tensor:
     """Returns what each prior has.
 
     Args:
@@ -75,7 +75,7 @@ def take_priors(values: Tensor, prior: Tensor) -> Tensor:
     return values.gather(1, index).view(*prior.shape, *trailing)
 
 
-def take_class(scores: Tensor, label: Tensor) -> Tensor:
+def gather_class(scores: Tensor, label: Tensor) -> Tensor:
     """Returns the score of one class each.
 
     Args:
@@ -87,7 +87,7 @@ def take_class(scores: Tensor, label: Tensor) -> Tensor:
     return scores.expand(*shape, scores.shape[-1]).gather(-1, label).squeeze(-1)
 
 
-def lies_inside(points: Tensor, boxes: Tensor) -> Tensor:
+def is_inside(points: Tensor, boxes: Tensor) -> Tensor:
     """Returns whether points ... x 2 lie inside boxes ... x 4, xyxy, and not on an edge."""
     x, y = points.unbind(dim=-1)
     x1, y1, x2, y2 = boxes.unbind(dim=-1)

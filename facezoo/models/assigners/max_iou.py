@@ -1,12 +1,11 @@
-"""Assignment by the largest IoU, with a best anchor for every face."""
+"""RetinaFace's rule: assignment by the largest IoU, with a best anchor for every face."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.assigner import Assigner, Owners, settle_claims
+from facezoo.models.assigners.assigner import Assigner, Assignment, Decoded, best_face_per_prior
 from facezoo.models.assigners.overlap import best_overlaps, r_of_iou
 from facezoo.models.losses.loss import BACKGROUND, IGNORE
 from facezoo.registry import ASSIGNERS
@@ -17,10 +16,10 @@ from facezoo.structures import Grid, Targets
 class MaxIoU(Assigner):
     """The two thresholds and the best-anchor rule of RetinaFace (Deng et al. 2020, section 4.1).
 
-    A prior belongs to the face it overlaps most if their IoU reaches ``positive_iou``; it is
+    A prior is matched to the face it overlaps most if their IoU reaches ``positive_iou``; it is
     background below ``negative_iou`` and ignored in between. Whatever its IoU, the best prior of a
-    face belongs to that face if their IoU reaches ``best_anchor_iou``; of several such faces it
-    belongs to the one with the larger IoU. Equals are settled by lower index, of face and prior.
+    face is matched to it if their IoU reaches ``best_anchor_iou``; of several such faces it
+    takes the one with the larger IoU. Equals are settled by lower index, of face and prior.
 
     Memory beyond results of B x N: at most 128 MiB, whatever the number of faces.
 
@@ -48,18 +47,18 @@ class MaxIoU(Assigner):
         self.negative_iou = negative_iou
         self.best_anchor_iou = best_anchor_iou
 
-    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
+    def assign(self, grid: Grid, targets: Targets, decoded: Decoded | None) -> Assignment:
         """See ``Assigner.forward``; ``decoded`` is not looked at."""
         boxes = targets.boxes.float()
-        taught = targets.valid & ~targets.ignore
-        best = best_overlaps(grid, boxes, taught, r_of_iou(self.negative_iou))
+        valid = targets.valid & ~targets.ignore
+        best = best_overlaps(grid, boxes, valid, r_of_iou(self.negative_iou))
         positive = best.prior_r >= r_of_iou(self.positive_iou)
         between = best.prior_r >= r_of_iou(self.negative_iou)
         index = torch.where(between, IGNORE, BACKGROUND)
         index = torch.where(positive, best.prior_face, index)
 
-        claims = (best.face_r > 0) & (best.face_r >= r_of_iou(self.best_anchor_iou))
-        prior, r, claims = (part.unsqueeze(-1) for part in (best.face_prior, best.face_r, claims))
-        owner = settle_claims(prior, r, claims, grid.priors.shape[0])
-        index = torch.where(owner >= 0, owner, index)
-        return Owners(index)
+        matches = (best.face_r > 0) & (best.face_r >= r_of_iou(self.best_anchor_iou))
+        prior, r, matches = (part.unsqueeze(-1) for part in (best.face_prior, best.face_r, matches))
+        face = best_face_per_prior(prior, r, matches, grid.priors.shape[0])
+        index = torch.where(face >= 0, face, index)
+        return Assignment(index)

@@ -75,7 +75,7 @@ def best_overlaps(grid: Grid, boxes: Tensor, counted: Tensor, least_r: float = 0
     Args:
         grid: the priors.
         boxes: B x G x 4, xyxy, float32.
-        counted: B x G, bool; other faces overlap nothing.
+        counted: B x G, bool; the other faces are left out.
         least_r: the least overlap of a prior that matters; a smaller one may be given as 0.
     """
     levels = _levels(grid)
@@ -85,13 +85,13 @@ def best_overlaps(grid: Grid, boxes: Tensor, counted: Tensor, least_r: float = 0
     return BestOverlaps(prior_r, prior_face, face_r, face_prior)
 
 
-def hidden_priors(grid: Grid, boxes: Tensor, counted: Tensor, share: float) -> Tensor:
-    """Returns the priors that say something of ignored faces, B x N, bool.
+def ignored_priors(grid: Grid, boxes: Tensor, counted: Tensor, share: float) -> Tensor:
+    """Returns the priors that ignored faces keep out of the loss, B x N, bool.
 
-    A prior does so if the counted faces cover at least ``share`` of its area (where faces overlap
+    A prior is so if the counted faces cover at least ``share`` of its area (where faces overlap
     each other, each counts), or if it is of the size that fits one of them best (among equals that
     of the lower level, then anchor) and holds its centre: the smallest priors are larger than many
-    a face that is too small to be taught.
+    a face that is too small to be trained on.
 
     Args:
         grid: the priors.

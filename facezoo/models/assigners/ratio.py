@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.assigner import Assigner, Owners, settle_claims
+from facezoo.models.assigners.assigner import Assigner, Assignment, Decoded, best_face_per_prior
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 
@@ -15,19 +15,19 @@ from facezoo.structures import Grid, Targets
 class RatioRule(Assigner):
     """The rule of YOLOv5 (Jocher 2020) and YOLO5Face (Qi et al. 2021).
 
-    A face claims the anchors whose sides differ from its own by less than a factor of
+    A face matches the anchors whose sides differ from its own by less than a factor of
     ``max_ratio``, on every level: those of the cell that holds its centre and of the neighbours on
     the sides of the nearer borders, as far as the map has them; neither neighbour of a centre in
-    the very middle. A face whose centre lies outside of the map claims nothing.
+    the very middle. A face whose centre lies outside of the map matches nothing.
 
     A prior has one face, the one whose sides differ least (by the larger factor of the two), then
-    the lower index, whereas YOLOv5 teaches it each face that claims it.
+    the lower index, whereas YOLOv5 trains it on each face that matches it.
 
     Memory beyond results of B x N: a few numbers per face, anchor and cell.
 
     Args:
         max_ratio: factor between a side of the face and of the anchor that is too much.
-        neighbours: whether the neighbours of the cell are claimed too.
+        neighbours: whether the neighbours of the cell match too.
         ignore_overlap: see ``Assigner``.
     """
 
@@ -40,7 +40,7 @@ class RatioRule(Assigner):
         self.max_ratio = max_ratio
         self.neighbours = neighbours
 
-    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
+    def assign(self, grid: Grid, targets: Targets, decoded: Decoded | None) -> Assignment:
         """See ``Assigner.forward``; ``decoded`` is not looked at.
 
         Raises:
@@ -49,26 +49,26 @@ class RatioRule(Assigner):
         if not grid.level_shapes:
             raise ValueError("RatioRule needs a grid whose level_shapes say its rows and columns")
         boxes = targets.boxes.float()
-        taught = targets.valid & ~targets.ignore
-        priors, ratios, claims, first = [], [], [], 0
+        valid = targets.valid & ~targets.ignore
+        priors, ratios, matches, first = [], [], [], 0
         for size, (rows, columns, anchors) in zip(grid.level_sizes, grid.level_shapes, strict=True):
             level = grid.priors[first : first + size].view(rows, columns, anchors, 4)
             ratio = _ratio(boxes, level[0, 0, :, 2:])  # B x G x A
             cell, exists = self._cells(boxes, grid.strides[first], rows, columns)
             prior = cell.unsqueeze(-1) * anchors + torch.arange(anchors, device=boxes.device)
-            fits = (ratio < self.max_ratio) & taught.unsqueeze(-1)
+            fits = (ratio < self.max_ratio) & valid.unsqueeze(-1)
             priors.append((first + prior).flatten(2))
             ratios.append(ratio.unsqueeze(2).expand_as(prior).flatten(2))
-            claims.append((exists.unsqueeze(-1) & fits.unsqueeze(2)).flatten(2))
+            matches.append((exists.unsqueeze(-1) & fits.unsqueeze(2)).flatten(2))
             first += size
-        prior, ratio, claim = (torch.cat(part, dim=-1) for part in (priors, ratios, claims))
-        index = settle_claims(prior, -ratio, claim, grid.priors.shape[0])
-        return Owners(index)
+        prior, ratio, match = (torch.cat(part, dim=-1) for part in (priors, ratios, matches))
+        index = best_face_per_prior(prior, -ratio, match, grid.priors.shape[0])
+        return Assignment(index)
 
     def _cells(
         self, boxes: Tensor, stride: Tensor, rows: int, columns: int
     ) -> tuple[Tensor, Tensor]:
-        """Returns the cells B x G x (1 or 3) that a face claims on a level, and which exist.
+        """Returns the cells B x G x (1 or 3) that a face matches on a level, and which exist.
 
         A cell is row x columns + column, 0 where it does not exist.
         """
@@ -80,7 +80,7 @@ class RatioRule(Assigner):
             cells += [(row, column + beside), (row + above, column)]
         row, column = (torch.stack(part, dim=-1) for part in zip(*cells, strict=True))
         exists = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-        # An own cell outside of the map claims nothing, not even through a neighbour inside.
+        # A face's own cell outside of the map matches nothing, not even through a neighbour inside.
         exists = exists & exists[..., :1]
         return torch.where(exists, row * columns + column, 0.0).long(), exists
 

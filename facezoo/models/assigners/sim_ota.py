@@ -1,4 +1,4 @@
-"""Assignment by the least cost of teaching a prediction a face, to as many as fit it already."""
+"""Assignment by the least cost, to as many priors as predict the face well already."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.assigner import Owners, PredictionAssigner, settle_claims, take_faces
+from facezoo.geometry.boxes import aligned_iou
+from facezoo.models.assigners.assigner import (
+    Assignment,
+    Decoded,
+    PredictionAssigner,
+    best_face_per_prior,
+    gather_faces,
+)
 from facezoo.models.assigners.best_priors import (
     best_priors,
-    lies_inside,
-    take_class,
-    take_priors,
+    gather_class,
+    gather_priors,
+    is_inside,
 )
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
@@ -38,11 +44,11 @@ class SimOTA(PredictionAssigner):
     """Simplified optimal transport (Ge et al. 2021, YOLOX, section 2.1).
 
     The candidates of a face are the priors whose centre lies inside it or within ``radius`` strides
-    of its centre on both axes; those for which not both hold come after all others. Teaching a
-    prediction the face costs the binary cross-entropy of its scores, summed over classes, plus
-    ``iou_weight`` times -log IoU. The face claims the k cheapest candidates, k being the sum of its
-    ``top_k`` largest IoUs with candidates, rounded down, at least 1. A prior that several faces
-    claim goes to the one with the lower cost. Equals are settled by lower index. The quality of a
+    of its centre on both axes; those for which not both hold come after all others. The cost of a
+    candidate is the binary cross-entropy of its scores, summed over classes, plus ``iou_weight``
+    times -log IoU. The face matches the k cheapest candidates, k being the sum of its ``top_k``
+    largest IoUs with candidates, rounded down, at least 1. A prior that several faces match goes
+    to the one with the lower cost. Equals are settled by lower index. The quality of a
     prior is the IoU of its prediction and its face.
 
     A face looks at its own candidates alone, whereas YOLOX lets it take those of others at the end.
@@ -50,12 +56,12 @@ class SimOTA(PredictionAssigner):
     objectness, which for one class halves the first part of the cost: for a head whose score is the
     product, ``iou_weight=6`` is the same.
 
-    Memory beyond results of B x N: see ``search``; at 2,000 faces in each of 4 images of 640 px
-    42 MiB, a sixth of a table of all pairs of face and point, unless compiled.
+    Memory beyond results of B x N: see ``best_priors``; at 2,000 faces in each of 4 images of
+    640 px 42 MiB, a sixth of a table of all pairs of face and point, unless compiled.
 
     Args:
         radius: strides from the face's centre.
-        top_k: the most priors that a face claims.
+        top_k: the most priors that a face matches.
         iou_weight: factor of -log IoU in the cost.
         ignore_overlap: see ``Assigner``.
     """
@@ -77,21 +83,21 @@ class SimOTA(PredictionAssigner):
         self.radius = radius
         self.iou_weight = iou_weight
 
-    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
+    def assign(self, grid: Grid, targets: Targets, decoded: Decoded | None) -> Assignment:
         """See ``Assigner.forward``."""
         assert decoded is not None
         predicted, scores = decoded
         boxes, count = targets.boxes.float(), grid.priors.shape[0]
-        taught = targets.valid & ~targets.ignore
+        valid = targets.valid & ~targets.ignore
         class_costs = _class_costs(scores)
         priors = torch.cat([grid.priors[:, :2], grid.strides.unsqueeze(-1)], dim=-1)
         priors = priors.expand(boxes.shape[0], -1, -1)
 
         def candidates(part: slice, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             """Returns IoU, whether a candidate, and whether away from the middle, B x g x M."""
-            iou = aligned_iou(take_priors(predicted, prior), boxes[:, part, None])
-            inside, near = self._places(take_priors(priors, prior), boxes[:, part, None])
-            return iou, (inside | near) & taught[:, part, None], ~(inside & near)
+            iou = aligned_iou(gather_priors(predicted, prior), boxes[:, part, None])
+            inside, near = self._places(gather_priors(priors, prior), boxes[:, part, None])
+            return iou, (inside | near) & valid[:, part, None], ~(inside & near)
 
         def overlap(part: slice, prior: Tensor) -> Tensor:
             iou, candidate, _ = candidates(part, prior)
@@ -99,7 +105,7 @@ class SimOTA(PredictionAssigner):
 
         def cheapness(part: slice, prior: Tensor) -> Tensor:
             iou, candidate, away = candidates(part, prior)
-            cost = take_class(take_priors(class_costs, prior), targets.labels[:, part, None])
+            cost = gather_class(gather_priors(class_costs, prior), targets.labels[:, part, None])
             cost = cost - self.iou_weight * (iou + _LEAST_IOU).log()
             cost = torch.where(away, (1 + cost) * _AWAY, cost)
             return torch.where(candidate, -cost, -torch.inf)
@@ -109,9 +115,9 @@ class SimOTA(PredictionAssigner):
         wanted = (fitting + _ROUNDING).floor().clamp(min=1)
         cheap, prior = best_priors(cheapness, boxes, count, self.top_k)
         rank = torch.arange(prior.shape[-1], device=prior.device)
-        index = settle_claims(prior, cheap, cheap.isfinite() & (rank < wanted), count)
-        iou = aligned_iou(predicted, take_faces(boxes, index))
-        return Owners(index, torch.where(index >= 0, iou, 0.0))
+        index = best_face_per_prior(prior, cheap, cheap.isfinite() & (rank < wanted), count)
+        iou = aligned_iou(predicted, gather_faces(boxes, index))
+        return Assignment(index, torch.where(index >= 0, iou, 0.0))
 
     def _places(self, priors: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Returns whether priors (... x 3: centre, stride) lie inside boxes, near their centres."""
@@ -119,7 +125,7 @@ class SimOTA(PredictionAssigner):
         centre = (boxes[..., :2] + boxes[..., 2:]) / 2
         reach = self.radius * stride
         nearby = torch.cat([points - reach, points + reach], dim=-1)
-        return lies_inside(points, boxes), lies_inside(centre, nearby)
+        return is_inside(points, boxes), is_inside(centre, nearby)
 
 
 def _class_costs(scores: Tensor) -> Tensor:

@@ -6,14 +6,19 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
-from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.assigner import Owners, PredictionAssigner, settle_claims, take_faces
+from facezoo.geometry.boxes import aligned_iou, cxcywh_to_xyxy, xyxy_to_cxcywh
+from facezoo.models.assigners.assigner import (
+    Assignment,
+    Decoded,
+    PredictionAssigner,
+    best_face_per_prior,
+    gather_faces,
+)
 from facezoo.models.assigners.best_priors import (
     best_priors,
-    lies_inside,
-    take_class,
-    take_priors,
+    gather_class,
+    gather_priors,
+    is_inside,
 )
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
@@ -25,21 +30,21 @@ _TINY = torch.finfo(torch.float32).tiny
 class TaskAligned(PredictionAssigner):
     """Task-aligned assignment (Feng et al. 2021, TOOD, section 3.2), as YOLOv8 uses it.
 
-    The candidates of a face are the priors whose centre lies inside it. Of these it claims the
+    The candidates of a face are the priors whose centre lies inside it. Of these it matches the
     ``top_k`` with the largest metric, score^alpha x IoU^beta of the prediction; a prior that
-    several faces claim goes to the one with the larger IoU. Equals are settled by lower index. The
+    several faces match goes to the one with the larger IoU. Equals are settled by lower index. The
     quality of a prior is its metric, scaled so that the best prior of a face has the largest IoU of
     the face's priors; it is also the factor of the prior in the regression losses.
 
     The overlap is IoU, as in the paper, whereas YOLOv8 takes CIoU: so the quality is an IoU of
-    predictions, and a box of another shape is not punished twice. A claim is settled among the
-    faces that make it, where YOLOv8 looks at every face that the prior lies in.
+    predictions, and a box of another shape is not punished twice. A prior is contested among the
+    faces that match it, where YOLOv8 looks at every face that the prior lies in.
 
-    Memory beyond results of B x N: see ``search``; at 2,000 faces in each of 4 images of 640 px
-    42 MiB, a sixth of a table of all pairs of face and point, unless compiled.
+    Memory beyond results of B x N: see ``best_priors``; at 2,000 faces in each of 4 images of
+    640 px 42 MiB, a sixth of a table of all pairs of face and point, unless compiled.
 
     Args:
-        top_k: priors that a face claims.
+        top_k: priors that a face matches.
         alpha: exponent of the score.
         beta: exponent of the IoU.
         min_size: pixels; a face's candidates are sought in a box around its centre that has at
@@ -67,27 +72,27 @@ class TaskAligned(PredictionAssigner):
         self.beta = beta
         self.min_size = min_size
 
-    def assign(self, grid: Grid, targets: Targets, decoded: tuple[Tensor, Tensor] | None) -> Owners:
+    def assign(self, grid: Grid, targets: Targets, decoded: Decoded | None) -> Assignment:
         """See ``Assigner.forward``."""
         assert decoded is not None
         predicted, scores = decoded
         boxes, count = targets.boxes.float(), grid.priors.shape[0]
-        taught = targets.valid & ~targets.ignore
+        valid = targets.valid & ~targets.ignore
         region = self._region(boxes)
         points = grid.priors[:, :2].expand(boxes.shape[0], -1, -1)
 
         def measure(part: slice, prior: Tensor) -> Tensor:
-            iou = aligned_iou(take_priors(predicted, prior), boxes[:, part, None])
-            score = take_class(take_priors(scores, prior), targets.labels[:, part, None])
-            candidate = lies_inside(take_priors(points, prior), region[:, part, None])
-            candidate &= taught[:, part, None]
+            iou = aligned_iou(gather_priors(predicted, prior), boxes[:, part, None])
+            score = gather_class(gather_priors(scores, prior), targets.labels[:, part, None])
+            candidate = is_inside(gather_priors(points, prior), region[:, part, None])
+            candidate &= valid[:, part, None]
             return torch.where(candidate, self._metric(score, iou), -torch.inf)
 
         metric, prior = best_priors(measure, boxes, count, self.top_k)
-        iou = aligned_iou(take_priors(predicted, prior), boxes.unsqueeze(2))
-        index = settle_claims(prior, iou, metric.isfinite(), count)
+        iou = aligned_iou(gather_priors(predicted, prior), boxes.unsqueeze(2))
+        index = best_face_per_prior(prior, iou, metric.isfinite(), count)
         quality = self._quality(targets, predicted, scores, index)
-        return Owners(index, quality, quality)
+        return Assignment(index, quality, quality)
 
     def _region(self, boxes: Tensor) -> Tensor:
         """Returns the boxes B x G x 4 that hold the faces' candidates."""
@@ -104,8 +109,8 @@ class TaskAligned(PredictionAssigner):
     ) -> Tensor:
         """Returns B x N; 0 where a prior has no face."""
         positive, faces = index >= 0, targets.valid.shape[1]
-        iou = aligned_iou(predicted, take_faces(targets.boxes.float(), index))
-        metric = self._metric(take_class(scores, take_faces(targets.labels, index)), iou)
+        iou = aligned_iou(predicted, gather_faces(targets.boxes.float(), index))
+        metric = self._metric(gather_class(scores, gather_faces(targets.labels, index)), iou)
         slot = torch.where(positive, index, faces)  # column G takes what is no face's
         largest = [
             values.new_zeros(len(index), faces + 1).scatter_reduce(1, slot, values, "amax")

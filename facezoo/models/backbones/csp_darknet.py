@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.models.backbones.staged import StagedBackbone
+from facezoo.models.backbones.backbone import StagedBackbone
 from facezoo.models.blocks import CSP_BLOCKS, SPP, StemBlock, scaled_channels, silu_conv
 from facezoo.registry import BACKBONES
 
@@ -54,15 +54,10 @@ class CSPDarknet(StagedBackbone):
         spp_place: Literal["before", "after"] = "after",
         levels: tuple[int, ...] = (3, 4, 5),
     ) -> None:
-        if len(channels) != len(repeats) + 1 or min(repeats, default=0) < 1:
-            raise ConfigError(
-                f"repeats of CSPDarknet are {list(repeats)} and channels {list(channels)}: give at "
-                "least one bottleneck for each stage, and channels for the stem and each stage."
-            )
         if depth <= 0:
             raise ConfigError(f"depth of CSPDarknet is {depth}: it has to be positive.")
+        scaled = scaled_channels(channels, repeats, width, "CSPDarknet")
         super().__init__(levels, available=range(2, 2 + len(repeats)))
-        scaled = scaled_channels(channels, width, "CSPDarknet")
         counts = [max(round(each * depth), 1) for each in repeats]
         self._build(STEMS[stem](scaled[0]), _stages(stem, block, scaled, counts, spp, spp_place))
 

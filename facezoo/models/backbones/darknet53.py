@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from facezoo.models.backbones.staged import StagedBackbone
-from facezoo.models.layers import conv_norm
+from facezoo.models.backbones.backbone import StagedBackbone
+from facezoo.models.blocks import conv_norm
 from facezoo.registry import BACKBONES
 
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))

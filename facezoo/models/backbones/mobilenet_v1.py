@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
 from facezoo.models.backbones.backbone import Backbone
-from facezoo.models.layers import conv_norm
+from facezoo.models.blocks import conv_norm
 from facezoo.registry import BACKBONES
 
 STAGES = (

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import channel_shuffle
 
-from facezoo.errors import ConfigError
-from facezoo.models.backbones.staged import StagedBackbone
+from facezoo.models.backbones.backbone import StagedBackbone
 from facezoo.models.blocks import SPP, StemBlock, scaled_channels, silu_layers
 from facezoo.registry import BACKBONES
 
@@ -40,13 +39,8 @@ class ShuffleNetV2(StagedBackbone):
         spp: tuple[int, ...] | None = None,
         levels: tuple[int, ...] = (3, 4, 5),
     ) -> None:
-        if len(channels) != len(repeats) + 1 or min(repeats, default=0) < 1:
-            raise ConfigError(
-                f"repeats of ShuffleNetV2 are {list(repeats)} and channels {list(channels)}: give "
-                "at least one unit for each stage, and channels for the stem and each stage."
-            )
+        scaled = scaled_channels(channels, repeats, width, "ShuffleNetV2")
         super().__init__(levels, available=range(3, 3 + len(repeats)))
-        scaled = scaled_channels(channels, width, "ShuffleNetV2")
         self._build(StemBlock(scaled[0]), _stages(scaled, repeats, spp))
 
 

@@ -1,4 +1,4 @@
-"""Heads: from features to scores, boxes and landmarks, and to what they cost in training."""
+"""Heads: from features to scores, boxes and landmarks, and to the losses of training."""
 
 from facezoo.models.heads.head import Head
 from facezoo.models.heads.retinaface_head import RetinaFaceHead

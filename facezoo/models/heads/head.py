@@ -1,8 +1,8 @@
-"""What every head is, and what heads share: say, assign, compare, decode.
+"""The base class of all heads: predict, assign, compute the losses, decode.
 
 Vocabulary: B images, N priors over all levels, C classes, G faces per image, L landmarks. *Raw* is
-what a head says, *encoded* relative to its priors; *decoded* is in pixels. A prior is *positive*
-if the assigner gave it a face.
+what a head predicts, *encoded* relative to its priors; *decoded* is in pixels. A prior is
+*positive* if the assigner gave it a face.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.codec import BoxCodec, LandmarkCodec
-from facezoo.geometry.grid import AnchorGrid
-from facezoo.geometry.iou import aligned_iou
-from facezoo.models.assigners.assigner import Assigner, Assignment, take_faces
-from facezoo.models.heads.towers import Towers, check_landmarks, check_levels, per_prior
-from facezoo.models.losses.distribution import DistributionFocal
-from facezoo.models.losses.loss import IGNORE, ClassLoss, RegressionLoss
+from facezoo.geometry.boxes import aligned_iou
+from facezoo.geometry.priors import AnchorGrid, BoxCodec, LandmarkCodec
+from facezoo.models.assigners.assigner import Assigner, Assignment, gather_faces
+from facezoo.models.heads.towers import Towers, apply_towers, check_levels
+from facezoo.models.losses.class_losses import ClassLoss
+from facezoo.models.losses.loss import IGNORE
+from facezoo.models.losses.regression_losses import DistributionFocal, RegressionLoss
 from facezoo.models.necks.neck import Neck
 from facezoo.structures import LossTerm, RawOutputs, Targets
 
@@ -33,7 +33,7 @@ class HeadLosses:
 
     Attributes:
         classes: of the logits of the classes.
-        boxes: of the boxes, decoded or encoded, as the loss wants them.
+        boxes: of the boxes, decoded or encoded, as the loss takes them.
         landmarks: of the encoded landmarks, or None for a head without landmarks.
         quality: of the quality logit (objectness), or None for a head without.
         distribution: of the boxes as distributions, or None.
@@ -51,12 +51,12 @@ class Head(nn.Module):
 
     Args:
         grid: the priors.
-        assigner: which prior is to find which face.
-        losses: what is compared, and how.
+        assigner: which prior is matched to which face.
+        losses: of classes, boxes and the rest.
         box_codec: between boxes and what is regressed.
         landmark_codec: between landmarks and what is regressed.
-        towers: what makes numbers of features.
-        context: what the features pass through first, or None.
+        towers: the layers that predict, per kind and level.
+        context: a neck that the features pass through first, or None.
         score: of a face: that of its class, its product with the quality, or the square root of
             that product.
 
@@ -76,8 +76,8 @@ class Head(nn.Module):
         score: Score = "class",
     ) -> None:
         super().__init__()
-        _check(assigner, losses, box_codec)
-        _check_taught(losses, towers)
+        _check_losses(assigner, losses, box_codec)
+        _check_towers_have_losses(losses, towers)
         check_levels(towers, len(grid.anchors_per_cell))
         self.grid = grid
         self.assigner = assigner
@@ -94,34 +94,23 @@ class Head(nn.Module):
         self.landmark_towers, self.quality_towers = towers.landmarks, towers.quality
 
     def forward(self, features: list[Tensor]) -> RawOutputs:
-        """Returns what the head says of features, fine to coarse.
+        """Returns the raw predictions for features, fine to coarse.
 
         Raises:
-            ConfigError: a tower gives other numbers than its part of the head takes.
+            ConfigError: a tower gives another number of channels than the head takes.
         """
         if self.context is not None:
             features = self.context(features)
-        landmarks = self._said("landmark", self.landmark_towers, features)
-        logits = self._said("class", self.class_towers, features)
-        boxes = self._said("box", self.box_towers, features, self.box_codec.outputs)
-        quality = self._said("quality", self.quality_towers, features, 1)
-        assert logits is not None and boxes is not None
+        anchors, quality, landmarks = self.grid.anchors_per_cell, None, None
+        if self.landmark_towers is not None:
+            landmarks = apply_towers(self.landmark_towers, features, anchors, "landmark")
+        logits = apply_towers(self.class_towers, features, anchors, "class")
+        boxes = apply_towers(self.box_towers, features, anchors, "box", self.box_codec.outputs)
+        if self.quality_towers is not None:
+            quality = apply_towers(self.quality_towers, features, anchors, "quality", 1).squeeze(-1)
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         grid = self.grid(sizes, features[0].device)
-        return RawOutputs(
-            logits, boxes, landmarks, None if quality is None else quality.squeeze(-1), grid
-        )
-
-    def _said(
-        self,
-        kind: str,
-        towers: nn.ModuleList | None,
-        features: list[Tensor],
-        outputs: int | None = None,
-    ) -> Tensor | None:
-        if towers is None:
-            return None
-        return per_prior(towers, features, self.grid.anchors_per_cell, kind, outputs)
+        return RawOutputs(logits, boxes, landmarks, quality, grid)
 
     def decode(self, raw: RawOutputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns boxes B x N x 4, scores B x N (0 to 1) and landmarks B x N x L x 2 or None.
@@ -146,19 +135,19 @@ class Head(nn.Module):
     def loss(self, raw: RawOutputs, targets: Targets) -> dict[str, LossTerm]:
         """Returns ``class``, ``box`` and, where the head has them, the other terms of the loss.
 
-        ``quality``, ``distribution`` and ``landmark`` are the others. All are to be divided by the
-        number of positive priors, counted by their weight where the assigner gives one; the
-        landmark loss by that of those alone whose face has a known landmark.
+        ``quality``, ``distribution`` and ``landmark`` are the others. All are normalised by the
+        number of positive priors, or the sum of their weights where the assigner gives them; the
+        landmark loss only by those whose face has a known landmark.
 
         Raises:
             ConfigError: the head has other landmarks than the targets.
         """
-        boxes = self.box_codec.decode(raw.grid, raw.boxes) if self._compares_boxes() else None
+        boxes = self.box_codec.decode(raw.grid, raw.boxes) if self._needs_boxes() else None
         assignment = self._assign(raw, targets, boxes)
         positive = assignment.index >= 0
         mask = positive if assignment.box_weight is None else assignment.box_weight
         count = mask.sum()
-        faces = take_faces(targets.boxes.float(), assignment.index)
+        faces = gather_faces(targets.boxes.float(), assignment.index)
         terms = {
             "class": LossTerm(self._class_loss(raw, targets, assignment).sum(), count),
             "box": LossTerm(self._box_loss(raw, boxes, faces, mask).sum(), count),
@@ -177,8 +166,8 @@ class Head(nn.Module):
             terms["landmark"] = self._landmark_term(raw, targets, assignment.index, mask)
         return terms
 
-    def _compares_boxes(self) -> bool:
-        """Returns whether the loss needs boxes in pixels, which cost time to decode."""
+    def _needs_boxes(self) -> bool:
+        """Returns whether a loss or the assigner needs decoded boxes, which take time."""
         return (
             self.box_loss.space == "boxes"
             or self.quality_loss is not None
@@ -193,12 +182,12 @@ class Head(nn.Module):
 
     def _class_loss(self, raw: RawOutputs, targets: Targets, assignment: Assignment) -> Tensor:
         index = assignment.index
-        labels = torch.where(index >= 0, take_faces(targets.labels, index), index)
+        labels = torch.where(index >= 0, gather_faces(targets.labels, index), index)
         if self.quality_loss is None:
-            return self.class_loss(raw.logits, labels, assignment.weight, assignment.quality)
-        # Whether there is a face, quality says; the class is taught where there is one.
+            return self.class_loss(raw.logits, labels, assignment.quality)
+        # The quality tells faces from background; the class is learnt where there is a face.
         labels = torch.where(index >= 0, labels, IGNORE)
-        return self.class_loss(raw.logits, labels, assignment.weight)
+        return self.class_loss(raw.logits, labels)
 
     def _quality_loss(
         self, quality: Tensor, boxes: Tensor, faces: Tensor, assignment: Assignment
@@ -209,7 +198,7 @@ class Head(nn.Module):
         if target is None:
             target = aligned_iou(boxes.detach(), faces)
         labels = assignment.index.clamp(max=0)  # one class: a face
-        return self.quality_loss(quality.unsqueeze(-1), labels, assignment.weight, target)
+        return self.quality_loss(quality.unsqueeze(-1), labels, target)
 
     def _box_loss(
         self, raw: RawOutputs, boxes: Tensor | None, faces: Tensor, mask: Tensor
@@ -224,16 +213,21 @@ class Head(nn.Module):
         self, raw: RawOutputs, targets: Targets, index: Tensor, mask: Tensor
     ) -> LossTerm:
         assert self.landmark_loss is not None and raw.landmarks is not None
-        check_landmarks(raw.landmarks.shape[-1], targets.landmarks.shape[-2])
-        landmarks = take_faces(targets.landmarks.float(), index)
-        known = take_faces(targets.landmarks_valid, index) * mask.unsqueeze(-1)
+        outputs, count = raw.landmarks.shape[-1], targets.landmarks.shape[-2]
+        if outputs != 2 * count and not torch.compiler.is_compiling():
+            raise ConfigError(
+                f"The landmark towers give {outputs} numbers for each prior, and the targets have "
+                f"{count} landmarks: make it {2 * count}, x and y of each."
+            )
+        landmarks = gather_faces(targets.landmarks.float(), index)
+        known = gather_faces(targets.landmarks_valid, index) * mask.unsqueeze(-1)
         encoded = self.landmark_codec.encode(raw.grid, landmarks)
         each = known.unsqueeze(-1).expand_as(landmarks).flatten(-2)
         total = self.landmark_loss(raw.landmarks, encoded, each).sum()
         return LossTerm(total, known.amax(dim=-1).sum())
 
 
-def _check(assigner: Assigner, losses: HeadLosses, box_codec: BoxCodec) -> None:
+def _check_losses(assigner: Assigner, losses: HeadLosses, box_codec: BoxCodec) -> None:
     if losses.boxes.space == "encoded" and box_codec.outputs != 4:
         raise ConfigError(
             f"box_loss is {type(losses.boxes).__name__}, a loss of encoded boxes, which are "
@@ -257,8 +251,8 @@ def _check(assigner: Assigner, losses: HeadLosses, box_codec: BoxCodec) -> None:
         )
 
 
-def _check_taught(losses: HeadLosses, towers: Towers) -> None:
-    """Refuses a loss with nothing to look at, and towers that nothing teaches."""
+def _check_towers_have_losses(losses: HeadLosses, towers: Towers) -> None:
+    """Refuses a loss without towers, and towers without a loss."""
     for kind, loss, of_kind in (
         ("landmark", losses.landmarks, towers.landmarks),
         ("quality", losses.quality, towers.quality),

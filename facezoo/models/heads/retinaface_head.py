@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from torch import nn
 
-from facezoo.geometry.codec import LandmarkCodec, SSDBoxCodec
-from facezoo.geometry.grid import AnchorGrid, Sides
+from facezoo.geometry.priors import AnchorGrid, LandmarkCodec, Sides, SSDBoxCodec
 from facezoo.models.assigners.assigner import Assigner
 from facezoo.models.assigners.max_iou import MaxIoU
 from facezoo.models.heads.head import Head, HeadLosses
 from facezoo.models.heads.towers import (
     Towers,
+    build_towers,
     check_counts,
-    levels_of,
     pointwise,
-    start_with_score,
+    set_prior_probability,
 )
-from facezoo.models.losses.loss import ClassLoss, RegressionLoss
+from facezoo.models.losses.class_losses import ClassLoss
+from facezoo.models.losses.regression_losses import RegressionLoss
 from facezoo.models.necks.neck import Neck
 from facezoo.registry import HEADS
 from facezoo.structures import NUM_LANDMARKS
@@ -71,7 +71,7 @@ class RetinaFaceHead(Head):
         channels = in_channels if context is None else context.out_channels
 
         def towers(outputs: int) -> nn.ModuleList:
-            return levels_of(pointwise, channels, grid.anchors_per_cell, outputs)
+            return build_towers(pointwise, channels, grid.anchors_per_cell, outputs)
 
         super().__init__(
             grid,
@@ -86,4 +86,4 @@ class RetinaFaceHead(Head):
             ),
             context,
         )
-        start_with_score(self.class_towers, prior_probability)
+        set_prior_probability(self.class_towers, prior_probability)

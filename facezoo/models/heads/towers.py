@@ -1,4 +1,4 @@
-"""Towers: what makes the numbers of every prior of a level out of its features."""
+"""Towers: the layers that predict the numbers of every prior from the features of its level."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pointwise(channels: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(channels, outputs, kernel_size=1)
 
 
-def levels_of(
+def build_towers(
     make: Callable[[int, int], nn.Module],
     in_channels: Sequence[int],
     anchors_per_cell: Sequence[int],
@@ -54,7 +54,7 @@ def levels_of(
     )
 
 
-def per_prior(
+def apply_towers(
     towers: nn.ModuleList,
     features: list[Tensor],
     anchors: Sequence[int],
@@ -67,29 +67,29 @@ def per_prior(
         towers: one for each feature.
         features: fine to coarse.
         anchors: anchors per cell of each level.
-        kind: what the towers say, for a complaint: ``class``, ``box``, ``landmark``, ``quality``.
+        kind: what the towers predict, for the error: ``class``, ``box``, ``landmark``, ``quality``.
         outputs: numbers per prior; None for as many as the tower of the first level gives.
 
     Raises:
         ConfigError: a tower gives other than ``outputs`` numbers for each prior; not checked while
             torch compiles.
     """
-    said = [tower(feature) for tower, feature in zip(towers, features, strict=True)]
+    maps = [tower(feature) for tower, feature in zip(towers, features, strict=True)]
     if outputs is None:
-        outputs = max(said[0].shape[1] // anchors[0], 1)
+        outputs = max(maps[0].shape[1] // anchors[0], 1)
     if not torch.compiler.is_compiling():
-        for level, (one, feature, count) in enumerate(zip(said, features, anchors, strict=True)):
-            _check_said(f"{kind} tower of level {level}", one, feature, count, outputs)
-    levels = [one.permute(0, 2, 3, 1).reshape(one.shape[0], -1, outputs) for one in said]
+        for level, (one, feature, count) in enumerate(zip(maps, features, anchors, strict=True)):
+            wanted = (count * outputs, *feature.shape[-2:])
+            _check_shape(f"{kind} tower of level {level}", one.shape[1:], wanted, outputs)
+    levels = [one.permute(0, 2, 3, 1).reshape(one.shape[0], -1, outputs) for one in maps]
     return torch.cat(levels, dim=1)
 
 
-def _check_said(tower: str, said: Tensor, feature: Tensor, anchors: int, outputs: int) -> None:
+def _check_shape(tower: str, given: Sequence[int], wanted: Sequence[int], outputs: int) -> None:
     """Refuses what a reshape would lay out as other priors, or a loss would meet later."""
-    wanted = (anchors * outputs, *feature.shape[-2:])
-    if said.shape[1:] != wanted:
+    if tuple(given) != tuple(wanted):
         raise ConfigError(
-            f"The {tower} gives {_shape(said.shape[1:])} (channels, rows, columns): make it "
+            f"The {tower} gives {_shape(given)} (channels, rows, columns): make it "
             f"{_shape(wanted)}, which is {outputs} for each anchor of a cell."
         )
 
@@ -98,7 +98,7 @@ def _shape(numbers: Sequence[int]) -> str:
     return " x ".join(map(str, numbers))
 
 
-def start_with_score(towers: nn.ModuleList, probability: float) -> None:
+def set_prior_probability(towers: nn.ModuleList, probability: float) -> None:
     """Sets the biases so that every prior has this score before training (Lin et al. 2017, 4.1).
 
     Raises:
@@ -119,7 +119,7 @@ def start_with_score(towers: nn.ModuleList, probability: float) -> None:
 
 
 def check_counts(num_classes: int, num_landmarks: int) -> None:
-    """Checks the numbers that a head says per prior.
+    """Checks the numbers that a head predicts per prior.
 
     Raises:
         ConfigError: one of them is below 1.
@@ -141,18 +141,5 @@ def check_levels(towers: Towers, levels: int) -> None:
         if of_kind is not None and len(of_kind) != levels:
             raise ConfigError(
                 f"{len(of_kind)} towers are given for {field.name}, and the grid has {levels} "
-                "levels: give a tower for each level, as levels_of does."
+                "levels: give a tower for each level, as build_towers does."
             )
-
-
-def check_landmarks(outputs: int, landmarks: int) -> None:
-    """Checks that the head has the landmarks of the targets; not while torch compiles.
-
-    Raises:
-        ConfigError: it has others.
-    """
-    if outputs != 2 * landmarks and not torch.compiler.is_compiling():
-        raise ConfigError(
-            f"The landmark towers give {outputs} numbers for each prior, and the targets have "
-            f"{landmarks} landmarks: make it {2 * landmarks}, x and y of each."
-        )

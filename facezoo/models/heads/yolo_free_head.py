@@ -7,21 +7,20 @@ from itertools import pairwise
 from torch import nn
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.codec import DistributionBoxCodec, LandmarkCodec
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid, DistributionBoxCodec, LandmarkCodec
 from facezoo.models.assigners.assigner import Assigner
 from facezoo.models.assigners.task_aligned import TaskAligned
 from facezoo.models.blocks import silu_conv
 from facezoo.models.heads.head import Head, HeadLosses
 from facezoo.models.heads.towers import (
     Towers,
+    build_towers,
     check_counts,
-    levels_of,
     pointwise,
-    start_with_score,
+    set_prior_probability,
 )
-from facezoo.models.losses.distribution import DistributionFocal
-from facezoo.models.losses.loss import ClassLoss, RegressionLoss
+from facezoo.models.losses.class_losses import ClassLoss
+from facezoo.models.losses.regression_losses import DistributionFocal, RegressionLoss
 from facezoo.registry import HEADS
 from facezoo.structures import NUM_LANDMARKS
 
@@ -30,8 +29,8 @@ from facezoo.structures import NUM_LANDMARKS
 class YOLOFreeHead(Head):
     """YOLO without anchors, as YOLOv8 has it: a tower of its own for class, box and landmarks.
 
-    Each cell's centre says the distances to the sides of a face as distributions (Li et al. 2020),
-    so that there is no objectness, and no anchor to choose.
+    Each cell's centre predicts the distances to the sides of a face as distributions (Li et al.
+    2020), so that there is no objectness, and no anchor to choose.
 
     Args:
         in_channels: channels of the features.
@@ -79,7 +78,7 @@ class YOLOFreeHead(Head):
                 layers = [silu_conv(*pair, 3) for pair in pairwise(sizes)]
                 return nn.Sequential(*layers, pointwise(sizes[-1], outputs))
 
-            return levels_of(make, in_channels, grid.anchors_per_cell, outputs)
+            return build_towers(make, in_channels, grid.anchors_per_cell, outputs)
 
         super().__init__(
             grid,
@@ -95,4 +94,4 @@ class YOLOFreeHead(Head):
                 else towers(2 * num_landmarks, max(finest // 4, 2 * num_landmarks)),
             ),
         )
-        start_with_score(self.class_towers, prior_probability)
+        set_prior_probability(self.class_towers, prior_probability)

@@ -6,19 +6,19 @@ import numpy as np
 from torch import nn
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.codec import LandmarkCodec, YOLOBoxCodec
-from facezoo.geometry.grid import AnchorGrid, Sides
+from facezoo.geometry.priors import AnchorGrid, LandmarkCodec, Sides, YOLOBoxCodec
 from facezoo.models.assigners.assigner import Assigner
 from facezoo.models.assigners.ratio import RatioRule
 from facezoo.models.heads.head import Head, HeadLosses
 from facezoo.models.heads.towers import (
     Towers,
+    build_towers,
     check_counts,
-    levels_of,
     pointwise,
-    start_with_score,
+    set_prior_probability,
 )
-from facezoo.models.losses.loss import ClassLoss, RegressionLoss
+from facezoo.models.losses.class_losses import ClassLoss
+from facezoo.models.losses.regression_losses import RegressionLoss
 from facezoo.registry import HEADS
 from facezoo.structures import NUM_LANDMARKS
 
@@ -32,7 +32,7 @@ class YOLOHead(Head):
 
     One 1 x 1 convolution for each kind of number, on one level (the plain single-scale YOLO) or
     several. The score of a face is objectness times class; a box is at most four times its anchor.
-    The objectness learns the IoU that a box has, or the assigner's quality, and the class is taught
+    The objectness learns the IoU that a box has, or the assigner's quality, and the class is learnt
     where there is a face; both are divided by the number of positive anchors (YOLOX), not by that
     of all anchors (YOLOv5).
 
@@ -77,7 +77,7 @@ class YOLOHead(Head):
         grid = AnchorGrid(anchors or evenly_spaced(in_strides, num_anchors), in_strides)
 
         def towers(outputs: int) -> nn.ModuleList:
-            return levels_of(pointwise, in_channels, grid.anchors_per_cell, outputs)
+            return build_towers(pointwise, in_channels, grid.anchors_per_cell, outputs)
 
         super().__init__(
             grid,
@@ -94,7 +94,7 @@ class YOLOHead(Head):
             score="product",
         )
         assert self.quality_towers is not None
-        start_with_score(self.quality_towers, prior_probability)
+        set_prior_probability(self.quality_towers, prior_probability)
 
 
 def evenly_spaced(strides: list[int], num_anchors: int) -> dict[int, list[Sides]]:

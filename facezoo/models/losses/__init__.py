@@ -1,14 +1,17 @@
 """Losses: from prediction and target to one number per prior."""
 
-from facezoo.models.losses.bce import BCE
-from facezoo.models.losses.distribution import DistributionFocal
-from facezoo.models.losses.focal import FocalLoss
-from facezoo.models.losses.iou_losses import CIoULoss, DIoULoss, GIoULoss, IoULoss
-from facezoo.models.losses.loss import ClassLoss, Loss, RegressionLoss
-from facezoo.models.losses.ohem import OHEM
-from facezoo.models.losses.quality_focal import QualityFocal
-from facezoo.models.losses.smooth_l1 import SmoothL1
-from facezoo.models.losses.wing import Wing
+from facezoo.models.losses.class_losses import BCE, OHEM, ClassLoss, FocalLoss, QualityFocal
+from facezoo.models.losses.loss import Loss
+from facezoo.models.losses.regression_losses import (
+    CIoULoss,
+    DIoULoss,
+    DistributionFocal,
+    GIoULoss,
+    IoULoss,
+    RegressionLoss,
+    SmoothL1,
+    Wing,
+)
 
 __all__ = [
     "BCE",

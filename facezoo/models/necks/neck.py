@@ -1,4 +1,4 @@
-"""What every neck is."""
+"""The base class of necks."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facezoo.geometry.boxes import cxcywh_to_xyxy
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 from facezoo.models.assigners import Assigner, Assignment
 from facezoo.structures import Grid, Targets
 

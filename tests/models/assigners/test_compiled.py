@@ -3,7 +3,7 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from facezoo.geometry.boxes import cxcywh_to_xyxy
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 from facezoo.models.assigners import ATSS, Assigner, MaxIoU, RatioRule, SimOTA, TaskAligned
 from facezoo.structures import Targets
 

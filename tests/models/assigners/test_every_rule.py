@@ -10,11 +10,11 @@ from facezoo.models.assigners import (
     RatioRule,
     SimOTA,
     TaskAligned,
+    gather_faces,
     overlap,
-    take_faces,
 )
 from facezoo.models.assigners import best_priors as search
-from facezoo.models.assigners.assigner import settle_claims
+from facezoo.models.assigners.assigner import best_face_per_prior
 from facezoo.structures import Grid
 
 RULES = [
@@ -38,7 +38,6 @@ def test_images_without_faces_are_background(rule: Assigner, scenes) -> None:
     nothing = torch.zeros(3, 8, dtype=torch.bool)
     assignment = scenes.assign(rule, grid, scenes.targets(torch.zeros(3, 8, 4), nothing))
     assert (assignment.index == -1).all()
-    assert (assignment.weight == 1).all()
     for values in (assignment.quality, assignment.box_weight):
         assert values is None or (values == 0).all()
 
@@ -117,7 +116,6 @@ def test_ignored_face_hides_background_but_takes_no_prior(rule: Assigner, scenes
         assignment = scenes.assign(rule, scenes.grid(128, 128, anchors), targets)
         assert (assignment.index == -2).any()
         assert (assignment.index != 0).all()
-        assert torch.equal(assignment.weight == 0, assignment.index == -2)
     assignment = scenes.assign(rule, scenes.grid(128, 128), targets)
     assert (assignment.index == 1).any()
 
@@ -170,14 +168,14 @@ def test_what_a_rule_says_of_itself_is_so(rule: Assigner, scenes) -> None:
 def test_take_faces_gathers_rows_of_any_shape() -> None:
     values = torch.arange(2 * 3 * 5 * 2).view(2, 3, 5, 2)
     index = torch.tensor([[2, -1, 0, -2], [1, 1, 2, 0]])
-    taken = take_faces(values, index)
+    taken = gather_faces(values, index)
     for b, n in product(range(2), range(4)):
         assert torch.equal(taken[b, n], values[b, max(int(index[b, n]), 0)])
-    assert take_faces(values[..., 0, 0], index).tolist() == [[20, 0, 0, 0], [40, 40, 50, 30]]
+    assert gather_faces(values[..., 0, 0], index).tolist() == [[20, 0, 0, 0], [40, 40, 50, 30]]
 
 
-def test_settle_claims_takes_the_best_measure_then_the_lower_face() -> None:
+def test_best_face_per_prior_takes_the_best_measure_then_the_lower_face() -> None:
     prior = torch.tensor([[[0, 1], [1, 2], [2, 1]]])
     measure = torch.tensor([[[9.0, 1.0], [2.0, 5.0], [5.0, 2.0]]])
     claims = torch.tensor([[[False, True], [True, True], [True, True]]])
-    assert settle_claims(prior, measure, claims, 4).tolist() == [[-1, 1, 1, -1]]
+    assert best_face_per_prior(prior, measure, claims, 4).tolist() == [[-1, 1, 1, -1]]

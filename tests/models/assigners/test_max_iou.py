@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facezoo.errors import ConfigError
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 from facezoo.models.assigners import Assigner, MaxIoU
 from facezoo.structures import Grid, Targets
 

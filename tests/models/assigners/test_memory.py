@@ -6,7 +6,7 @@ import pytest
 SCRIPT = """
 import resource, sys, torch
 from facezoo.geometry.boxes import cxcywh_to_xyxy
-from facezoo.geometry.grid import AnchorGrid
+from facezoo.geometry.priors import AnchorGrid
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Targets
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facezoo.models.assigners import best_priors as search
-from facezoo.models.assigners.best_priors import best_priors, lies_inside, take_class, take_priors
+from facezoo.models.assigners.best_priors import best_priors, gather_class, gather_priors, is_inside
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,13 +54,13 @@ def test_no_table_of_all_pairs_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_take_priors_and_take_class_gather_what_is_asked_for() -> None:
     values = torch.arange(2 * 4 * 3.0).view(2, 4, 3)
     prior = torch.tensor([[[3, 0]], [[1, 1]]])
-    taken = take_priors(values, prior)
+    taken = gather_priors(values, prior)
     assert taken.tolist() == [[[[9, 10, 11], [0, 1, 2]]], [[[15, 16, 17], [15, 16, 17]]]]
     label = torch.tensor([[[2], [0]], [[1], [1]]])  # two faces beside two priors
-    assert take_class(taken, label).tolist() == [[[11, 2], [9, 0]], [[16, 16], [16, 16]]]
+    assert gather_class(taken, label).tolist() == [[[11, 2], [9, 0]], [[16, 16], [16, 16]]]
 
 
 def test_an_edge_is_not_inside() -> None:
     box = torch.tensor([0.0, 0, 4, 4])
     points = torch.tensor([[2.0, 2], [0, 2], [2, 4], [5, 2]])
-    assert lies_inside(points, box).tolist() == [True, False, False, False]
+    assert is_inside(points, box).tolist() == [True, False, False, False]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.assigner import Assigner, Owners
+from facezoo.models.assigners.assigner import Assigner, Assignment
 from facezoo.structures import Grid, Targets
 
 BATCH, PRIORS = 2, 64 * 2 + 16 * 2 + 4
@@ -17,7 +17,7 @@ class Says(Assigner):
         super().__init__()
         self.returned = returned
 
-    def assign(self, grid: Grid, targets: Targets, decoded: object) -> Owners:
+    def assign(self, grid: Grid, targets: Targets, decoded: object) -> Assignment:
         return self.returned  # type: ignore[return-value]  # what this file is about
 
 
@@ -29,27 +29,30 @@ RIGHT = f"{BATCH} x {PRIORS} (images x priors)"
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "tensor": (
         lambda: index(),
-        f"Says.assign returns Tensor: return Owners with an index of {RIGHT}, int64.",
+        f"Says.assign returns Tensor: return an Assignment with an index of {RIGHT}, int64.",
     ),
-    "nothing": (lambda: None, "Says.assign returns NoneType: return Owners with an index of"),
-    "pair": (lambda: (index(), None), "Says.assign returns tuple: return Owners"),
+    "nothing": (
+        lambda: None,
+        "Says.assign returns NoneType: return an Assignment with an index of",
+    ),
+    "pair": (lambda: (index(), None), "Says.assign returns tuple: return an Assignment"),
     "float": (
-        lambda: Owners(index(dtype=torch.float32)),
-        f"Owners with an index of torch.float32: make it int64, of {RIGHT}.",
+        lambda: Assignment(index(dtype=torch.float32)),
+        f"Assignment with an index of torch.float32: make it int64, of {RIGHT}.",
     ),
-    "bool": (lambda: Owners(index(dtype=torch.bool)), "an index of torch.bool: make it int64"),
+    "bool": (lambda: Assignment(index(dtype=torch.bool)), "an index of torch.bool: make it int64"),
     "short": (
-        lambda: Owners(index(BATCH, PRIORS - 1)),
-        f"Says.assign returns Owners with index of {BATCH} x {PRIORS - 1}: make it {RIGHT}.",
+        lambda: Assignment(index(BATCH, PRIORS - 1)),
+        f"Says.assign returns an Assignment with index of {BATCH} x {PRIORS - 1}: make it {RIGHT}.",
     ),
-    "one image": (lambda: Owners(index(1, PRIORS)), f"with index of 1 x {PRIORS}: make it"),
-    "flat": (lambda: Owners(index(BATCH * PRIORS)), f"with index of {BATCH * PRIORS}: make it"),
+    "one image": (lambda: Assignment(index(1, PRIORS)), f"with index of 1 x {PRIORS}: make it"),
+    "flat": (lambda: Assignment(index(BATCH * PRIORS)), f"with index of {BATCH * PRIORS}: make it"),
     "quality": (
-        lambda: Owners(index(), torch.zeros(BATCH, PRIORS, 1)),
+        lambda: Assignment(index(), torch.zeros(BATCH, PRIORS, 1)),
         f"with quality of {BATCH} x {PRIORS} x 1: make it {RIGHT}.",
     ),
     "box weight": (
-        lambda: Owners(index(), None, torch.zeros(PRIORS)),
+        lambda: Assignment(index(), None, torch.zeros(PRIORS)),
         f"with box_weight of {PRIORS}: make it {RIGHT}.",
     ),
 }
@@ -66,7 +69,7 @@ def test_what_does_not_fit_is_named(make: Callable[[], object], sentence: str, s
 def test_what_fits_is_taken(scenes) -> None:
     grid = scenes.grid(64, 64)
     assert len(grid.priors) == PRIORS
-    given = Owners(index(), torch.zeros(BATCH, PRIORS), torch.zeros(BATCH, PRIORS))
+    given = Assignment(index(), torch.zeros(BATCH, PRIORS), torch.zeros(BATCH, PRIORS))
     nothing = torch.zeros(BATCH, 3, dtype=torch.bool)
     targets = scenes.targets(torch.zeros(BATCH, 3, 4), valid=nothing)
     assignment = Says(given)(grid, targets)

@@ -3,8 +3,8 @@
 The same photographs, in the order of training, go through ever more of the loader: their bytes are
 read, or decoded, or both with their faces, then each transform of a config comes on top, then
 collation. Then the whole is done in other ways: with the fast colour jitter in place of
-albumentations', with the colours left to the device, and each with decoded photographs from a cache
-in memory. These run in this process, on one core, and are timed by the core's work for it, which
+albumentations', with the colours left to the device, and each with decoded photographs from a
+cache. These run in this process, on one core, and are timed by the core's work for it, which
 what else the machine does changes little. Last, whole streams of training batches run in worker
 processes; they are timed by the clock, and their images per second are divided by the number of
 workers. All cases take turns; files are in the system's memory from the second turn on, so that no
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -28,9 +29,8 @@ from common import make_parser, open_config, open_device, report, run
 from facezoo.config.config import Config
 from facezoo.data.build_data import build_dataset
 from facezoo.data.datasets.annotated_images import AnnotatedImages
-from facezoo.data.loading.cache import MEMORY, ImageCache
+from facezoo.data.loading.cache import ImageCache
 from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.reading import PLAIN_READING, Reading
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.loading.shared_images import SharedImages, packed
@@ -68,7 +68,8 @@ def main() -> None:
     source = [f"data.root={arguments.root}", "data.train.dataset.landmarks=null"]
     source.append(f"data.train.dataset.split={arguments.split}")
     config = open_config(arguments.config, arguments.side, arguments.batch, *source)
-    seconds = measure(config, arguments)
+    with TemporaryDirectory() as folder:
+        seconds = measure(config, arguments, ImageCache(folder, CACHE_LIMIT))
     title = (
         f"The loader of {arguments.config} at {arguments.side} px, batches of {arguments.batch}, "
         f"{STREAM} with --workers {arguments.workers}"
@@ -76,7 +77,7 @@ def main() -> None:
     report(title, COLUMNS, rows_of(seconds), device, arguments.json)
 
 
-def measure(config: Config, arguments: argparse.Namespace) -> dict[str, float]:
+def measure(config: Config, arguments: argparse.Namespace, cache: ImageCache) -> dict[str, float]:
     """Returns the median seconds per image of each stage."""
     dataset, transforms = build_dataset(config, "train")
     if not isinstance(dataset, AnnotatedImages):
@@ -87,8 +88,8 @@ def measure(config: Config, arguments: argparse.Namespace) -> dict[str, float]:
     skipped = PREFETCHED_PER_WORKER * arguments.workers + 1
     timed_stages = stages(dataset, transforms, plan, images, skipped)
     streams: dict[str, Callable[[], float]] = {}
-    for name, (ways, reading) in recipes(transforms).items():
-        maker = SampleMaker(dataset, ways, plan, reading=reading)
+    for name, (ways, kept) in recipes(transforms, cache).items():
+        maker = SampleMaker(dataset, ways, plan, cache=kept)
         label = "+ collation, in shared memory" if name == AS_IN_CONFIG else f"whole, {name}"
         timed_stages[label] = partial(
             make_batches, maker, SharedImages(1), skipped, arguments.batches
@@ -153,8 +154,10 @@ def stages(
     }
 
 
-def recipes(transforms: Sequence[Transform]) -> dict[str, tuple[tuple[Transform, ...], Reading]]:
-    """Returns the ways of making whole batches: the transforms of samples, and the reading."""
+def recipes(
+    transforms: Sequence[Transform], cache: ImageCache
+) -> dict[str, tuple[tuple[Transform, ...], ImageCache | None]]:
+    """Returns the ways of making whole batches: the transforms of samples, and the cache."""
     fast, without = [], []
     for transform in transforms:
         is_jitter = name_of(transform) == "albumentations.ColorJitter"
@@ -163,9 +166,8 @@ def recipes(transforms: Sequence[Transform]) -> dict[str, tuple[tuple[Transform,
     ways = {AS_IN_CONFIG: transforms}
     if len(without) < len(transforms):
         ways |= {"with ColorJitter": fast, "colours left to the device": without}
-    cached = Reading(ImageCache(MEMORY, CACHE_LIMIT))
-    return {name: (tuple(way), PLAIN_READING) for name, way in ways.items()} | {
-        f"{name}, cached": (tuple(way), cached) for name, way in ways.items()
+    return {name: (tuple(way), None) for name, way in ways.items()} | {
+        f"{name}, cached": (tuple(way), cache) for name, way in ways.items()
     }
 
 
@@ -203,7 +205,7 @@ def time_stream(maker: SampleMaker, skipped: int, arguments: argparse.Namespace)
         maker.plan.batch_size,
         maker.plan.seed,
         workers=arguments.workers,
-        reading=maker.reading,
+        cache=maker.cache,
     )
     for _ in range(skipped):
         next(stream)

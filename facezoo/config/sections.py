@@ -56,8 +56,7 @@ class DataSettings:
         on_unreadable: what a training image that cannot be read does: ``stop`` ends the run with
             its error, ``next`` counts it, names it once and takes the next image of the epoch.
             Validation always stops.
-        cache: keeps decoded images, in ``memory`` or in a folder (``~`` is that of the user); None
-            decodes each time.
+        cache: folder that keeps decoded images (``~`` is that of the user); None decodes each time.
         cache_limit: of the images in the cache, in bytes, as a number or such as ``8GiB``.
         train: what is trained on.
         val: what is validated on, or None.
@@ -82,7 +81,7 @@ class DataSettings:
         if self.multi_scale is not None:
             check_multi_scale(self.multi_scale)
         if self.cache is not None and not self.cache.strip():
-            raise ConfigError("data.cache is empty; give memory, a folder, or null")
+            raise ConfigError("data.cache is empty; give a folder, or null")
         cache_bytes(self.cache_limit)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from facezoo import distributed
 from facezoo.data.datasets.face_dataset import FaceDataset
-from facezoo.data.loading.reading import PLAIN_READING, Reading
+from facezoo.data.loading.cache import ImageCache
 from facezoo.data.transforms.transform import Transform
 from facezoo.distributed import RunInterrupted
 from facezoo.evaluation.find_faces import Predictions, find_faces, join_predictions
@@ -40,7 +40,7 @@ class Validation:
         protocol: the scale at which faces are looked for.
         score_thresh: lowest score of a face.
         nms_thresh: IoU above which the worse of two faces is dropped.
-        reading: how batches for the losses are read.
+        cache: of decoded photographs, for the losses; None decodes each time.
     """
 
     dataset: FaceDataset
@@ -51,7 +51,7 @@ class Validation:
     protocol: Protocol
     score_thresh: float
     nms_thresh: float
-    reading: Reading = PLAIN_READING
+    cache: ImageCache | None = None
 
 
 @dataclass(frozen=True)

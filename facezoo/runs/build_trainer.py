@@ -15,8 +15,8 @@ from facezoo.config.builder import Builder
 from facezoo.config.config import Config
 from facezoo.data.build_data import build_batch_transforms, build_dataset
 from facezoo.data.loading.batch_augmentation import BatchAugmentation
+from facezoo.data.loading.cache import ImageCache, open_cache
 from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.reading import Reading, open_reading
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
 from facezoo.evaluation.evaluated_set import with_official_truth
@@ -83,7 +83,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
         keep_freed_memory()
     seed_generators(settings.seed)
     dataset, transforms = build_dataset(config, "train")
-    reading = open_reading(data.cache, data.cache_limit)
+    cache = open_cache(data.cache, data.cache_limit)
     model = build_model(config)
     if init_from is not None:
         for line in load_parts(model, init_from):
@@ -106,7 +106,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
             share=distributed.share(),
             sides=data.multi_scale,
             on_unreadable=data.on_unreadable,
-            reading=reading,
+            cache=cache,
         )
 
     trainer = Trainer(
@@ -118,7 +118,7 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
         batch_size=data.batch_size,
         settings=settings,
         hooks=build_hooks(config),
-        validation=_validation(config, reading),
+        validation=_validation(config, cache),
         folder=start.folder,
         config=start.config,
         note=start.note,
@@ -143,7 +143,7 @@ def _augmentation(config: Config, samples_per_epoch: int) -> BatchAugmentation |
     return BatchAugmentation(tuple(transforms), plan)
 
 
-def _validation(config: Config, reading: Reading) -> Validation | None:
+def _validation(config: Config, cache: ImageCache | None) -> Validation | None:
     data, evaluation = config.sections.data, config.sections.evaluation
     if data.val is None:
         return None
@@ -159,7 +159,7 @@ def _validation(config: Config, reading: Reading) -> Validation | None:
         protocol,
         evaluation.score_thresh,
         evaluation.nms_thresh,
-        reading,
+        cache,
     )
 
 

@@ -19,8 +19,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from facezoo.data.datasets.face_dataset import FaceDataset
+from facezoo.data.loading.cache import ImageCache
 from facezoo.data.loading.collate import collate
-from facezoo.data.loading.reading import PLAIN_READING, Reading
 from facezoo.data.loading.sampler import ONE_PROCESS, Share, SidePlan, TrainPlan, ValPlan
 from facezoo.data.loading.samples import OnUnreadable, SampleMaker
 from facezoo.data.loading.shared_images import Parcel, SharedImages, packed
@@ -55,7 +55,7 @@ def train_stream(
     share: Share = ONE_PROCESS,
     sides: Sequence[int] | None = None,
     on_unreadable: OnUnreadable = "stop",
-    reading: Reading = PLAIN_READING,
+    cache: ImageCache | None = None,
 ) -> Iterator[Batch]:
     """Opens the endless stream of training batches at a step; nothing before it is read.
 
@@ -75,7 +75,7 @@ def train_stream(
         on_unreadable: what an image that cannot be read does: ``stop`` raises its error; with
             ``next`` the next image of the epoch's order takes its place (of a partner: the next
             of the data set), its error is in ``Batch.unreadable`` and is logged once.
-        reading: how photographs are read: with a cache of decoded ones, at a reduced scale.
+        cache: of decoded photographs; None decodes each time.
 
     Returns:
         One batch per step; the same for any number of workers. The batches of all ranks joined are
@@ -95,7 +95,7 @@ def train_stream(
         )
     plan = TrainPlan(len(dataset), batch_size, seed, share)
     side_of = None if sides is None else SidePlan(tuple(sides), seed)
-    samples = SampleMaker(dataset, tuple(transforms), plan, on_unreadable, reading)
+    samples = SampleMaker(dataset, tuple(transforms), plan, on_unreadable, cache)
     maker = _BatchMaker(samples, side_of)
     return _iterate(maker, _Steps(start_step), workers, pin_memory, start_method)
 
@@ -109,7 +109,7 @@ def val_batches(
     pin_memory: bool = False,
     start_method: StartMethod | None = None,
     share: Share = ONE_PROCESS,
-    reading: Reading = PLAIN_READING,
+    cache: ImageCache | None = None,
 ) -> Iterator[Batch]:
     """Reads every image once, in order; the last batch may be partial, an empty set gives none.
 
@@ -123,7 +123,7 @@ def val_batches(
     """
     _check(batch_size, workers)
     plan = ValPlan(len(dataset), batch_size, share)
-    maker = _BatchMaker(SampleMaker(dataset, tuple(transforms), plan, reading=reading))
+    maker = _BatchMaker(SampleMaker(dataset, tuple(transforms), plan, cache=cache))
     return _iterate(maker, range(len(plan)), workers, pin_memory, start_method)
 
 
@@ -227,7 +227,7 @@ def _iterate(
         multiprocessing_context=(start_method or DEFAULT_START_METHOD) if workers else None,
         generator=torch.Generator(),  # its own, or it would draw from the global one
     )
-    cache = maker.samples.reading.cache
+    cache = maker.samples.cache
     named: set[str] = set()
     try:
         for item in loader:
@@ -240,7 +240,7 @@ def _iterate(
                     named.add(reason)
                     logger.warning("%s The next image takes its place.", reason)
             if cache is not None:
-                cache.tell_if_full()
+                cache.warn_if_stopped()
             yield item
     except RuntimeError as error:
         failure = worker_failure(error)

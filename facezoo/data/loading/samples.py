@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from facezoo.data.datasets.face_dataset import FaceDataset
+from facezoo.data.loading.cache import ImageCache, read_only_image
 from facezoo.data.loading.collate import check_sample
-from facezoo.data.loading.reading import PLAIN_READING, Reading
 from facezoo.data.loading.sampler import Plan
 from facezoo.data.transforms.transform import PartnerTransform, Transform
 from facezoo.errors import DataError
@@ -46,14 +46,14 @@ class SampleMaker:
         plan: what is read at which position.
         on_unreadable: where an image cannot be read, ``stop`` with its error or take the ``next``
             that the plan names.
-        reading: how photographs are read.
+        cache: of decoded photographs; None decodes each time.
     """
 
     dataset: FaceDataset
     transforms: tuple[Transform, ...]
     plan: Plan
     on_unreadable: OnUnreadable = "stop"
-    reading: Reading = PLAIN_READING
+    cache: ImageCache | None = None
 
     def __call__(self, position: int, unreadable: list[str]) -> Sample:
         """Returns the sample at a position.
@@ -90,10 +90,11 @@ class SampleMaker:
 
     def _read(self, indices: Iterator[int], work: _Work) -> Sample:
         """Returns the first sample of some indices of the data set that can be read."""
+        read = read_only_image if self.cache is None else self.cache.read
         failure: DataError | None = None
         for index in indices:
             try:
-                sample = self.dataset.sample(index, self.reading.image)
+                sample = self.dataset.sample(index, read)
             except DataError as error:
                 if self.on_unreadable == "stop":
                     raise

@@ -53,7 +53,7 @@ class Evaluation(Hook):
             validation.batch_size,
             validation.workers,
             share=distributed.share(),
-            reading=validation.reading,
+            cache=validation.cache,
         )
         model = trainer.evaluated_model
         with evaluation_mode(model):

@@ -1,15 +1,17 @@
-"""Pictures from and to files, coded by OpenCV (libjpeg-turbo, libpng, libwebp ...)."""
+"""Pictures from and to files, coded by OpenCV, and their sizes by their headers, from Pillow."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from facezoo.data.image_headers import stored_size_hw
 from facezoo.errors import DataError
 
 MAX_PIXELS = 256_000_000
@@ -21,6 +23,18 @@ JPEG_START = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
 # Within a scan, 0xFF stands before 0x00, a restart marker or another 0xFF; all else ends the scan.
 JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
+
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "GIF", "WEBP")
+"""Formats that OpenCV decodes and whose headers Pillow reads, by Pillow's names."""
+TURNED = ("JPEG", "MPO", "PNG", "WEBP")
+"""Those of them that OpenCV turns upright. MPO is what Pillow calls a JPEG with further pictures
+behind it, as telephones write them. TIFF is one more, but Pillow gives its size upright."""
+
+ORIENTATION = 0x0112  # EXIF's tag
+LYING = frozenset({5, 6, 7, 8})  # its values for a picture that has to be turned by 90 degrees
+SIGNATURE_BYTES = 16
+CANVAS_BYTES = 30  # of a WebP, up to the size of its canvas
 
 
 class TooManyPixelsError(DataError):
@@ -125,3 +139,49 @@ def _has_end(data: bytes) -> bool:
         # The two bytes of the length count themselves.
         place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
     return False
+
+
+def stored_size_hw(data: bytes) -> tuple[int, int] | None:
+    """Returns height and width in pixels by the header of an image file; no pixel is decoded.
+
+    They are those of the pixels as stored: an EXIF orientation that lays the picture on its side is
+    not applied (but to a TIFF).
+
+    Args:
+        data: the file, or as much of it as holds the header.
+
+    Returns:
+        None where there is no header that can be read; OpenCV may still know the format.
+    """
+    if data.startswith(b"RIFF") and data[8:16] == b"WEBPVP8X" and len(data) >= CANVAS_BYTES:
+        # Only such a WebP can have more than ``MAX_PIXELS``, and Pillow's own limit is lower.
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return height, width
+    image = _opened(data)
+    return None if image is None else (image.height, image.width)
+
+
+def upright_size_hw(data: bytes) -> tuple[int, int] | None:
+    """Returns height and width as ``read_image`` gives them, with the EXIF orientation applied.
+
+    See ``stored_size_hw``.
+    """
+    size_hw, image = stored_size_hw(data), _opened(data)
+    if size_hw is not None and image is not None and image.format in TURNED:
+        with suppress(Exception):  # see ``_opened``
+            return size_hw[::-1] if image.getexif().get(ORIENTATION) in LYING else size_hw
+    return size_hw
+
+
+def _opened(data: bytes) -> Image.Image | None:
+    """Returns what Pillow reads of a header, None where it is none of ``FORMATS``."""
+    Image.init()  # at its first call
+    for name in FORMATS:
+        factory, accepts = Image.OPEN.get(name, (None, None))
+        if factory is None or accepts is None or accepts(data[:SIGNATURE_BYTES]) is not True:
+            continue
+        # Not by Image.open: it warns of pictures that are fine here, and to silence a warning
+        # changes the filters of all threads. A damaged header may raise nearly anything.
+        with suppress(Exception):
+            return factory(BytesIO(data), "")
+    return None

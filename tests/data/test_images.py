@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from facezoo.data.image_headers import stored_size_hw
-from facezoo.data.images import MAX_PIXELS, read_image, write_image
+from facezoo.data.images import MAX_PIXELS, read_image, stored_size_hw, write_image
 from facezoo.errors import DataError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.image_headers import upright_size_hw
+from facezoo.data.images import upright_size_hw
 from facezoo.errors import DataError
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

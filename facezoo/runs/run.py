@@ -12,7 +12,7 @@ from typing import Any
 
 from facezoo import distributed
 from facezoo.config.config import Config
-from facezoo.data.loading.loader import worker_failure
+from facezoo.data.loading.workers import worker_failure
 from facezoo.distributed import RunInterrupted, process_group
 from facezoo.environment import environment
 from facezoo.errors import ConfigError, FacezooError

@@ -11,10 +11,9 @@ import torch
 
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_batch_transforms, build_dataset
-from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.collate import collate
 from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.prefetch import prefetched
+from facezoo.data.loading.prefetch import BatchAugmentation, prefetched
 from facezoo.data.loading.sampler import Share, TrainPlan
 from facezoo.data.transforms import (
     BatchColorJitter,

@@ -20,8 +20,9 @@ import torch
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.loading.collate import MIN_FACES, collate, padded_faces
-from facezoo.data.loading.loader import train_stream, val_batches, worker_failure
-from facezoo.data.loading.sampler import TrainPlan, epoch_order, sample_generator
+from facezoo.data.loading.loader import train_stream, val_batches
+from facezoo.data.loading.sampler import TrainPlan, epoch_order
+from facezoo.data.loading.workers import worker_failure
 from facezoo.data.transforms import Albumentations, Flip, Letterbox, SquareCrop, Transform
 from facezoo.errors import ConfigError, DataError
 from facezoo.structures import Batch, Sample, Truth
@@ -104,7 +105,7 @@ def test_start_step_goes_on_where_the_stream_was() -> None:
 
 def test_seeds_and_positions_differ() -> None:
     assert not np.array_equal(epoch_order(0, 0, 50), epoch_order(1, 0, 50))
-    draws = [sample_generator(seed, at).random() for seed in (0, 1) for at in range(50)]
+    draws = [TrainPlan(9, 1, seed).generator(at).random() for seed in (0, 1) for at in range(50)]
     assert len(set(draws)) == 100
     assert take(1)[0].ids != take(1, seed=4)[0].ids
 

@@ -12,7 +12,7 @@ import torch
 from facezoo.config.config import load_config
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.sampler import SidePlan, sample_generator
+from facezoo.data.loading.sampler import SidePlan, TrainPlan
 from facezoo.data.transforms import Flip, SquareCrop, Transform
 from facezoo.data.transforms.view import scaled_to_side
 from facezoo.errors import ConfigError
@@ -71,7 +71,10 @@ def test_a_resumed_stream_goes_on_with_its_sides() -> None:
 
 
 def test_the_other_random_streams_are_those_of_before() -> None:
-    draws = [sample_generator(7, position).integers(1000, size=2).tolist() for position in (0, 1)]
+    draws = [
+        TrainPlan(9, 1, 7).generator(position).integers(1000, size=2).tolist()
+        for position in (0, 1)
+    ]
     key = [np.random.SeedSequence(7, spawn_key=(1, position)) for position in (0, 1)]
     expected = [np.random.Generator(np.random.Philox(one)).integers(1000, size=2) for one in key]
     assert draws == [one.tolist() for one in expected]

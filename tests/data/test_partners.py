@@ -16,9 +16,9 @@ import torch
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_batch_transforms
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
-from facezoo.data.loading.batch_augmentation import BatchAugmentation
 from facezoo.data.loading.loader import train_stream, val_batches
-from facezoo.data.loading.sampler import Share, TrainPlan, ValPlan, epoch_order, sample_generator
+from facezoo.data.loading.prefetch import BatchAugmentation
+from facezoo.data.loading.sampler import Share, TrainPlan, ValPlan, epoch_order
 from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.transforms import (
     HSV,
@@ -106,7 +106,7 @@ def test_spawned_workers_make_no_difference() -> None:
 
 def test_the_streams_of_earlier_runs_are_what_they_were() -> None:
     assert epoch_order(7, 2, 8).tolist() == [5, 2, 4, 3, 6, 0, 1, 7]
-    draws = [sample_generator(7, position).integers(1000) for position in range(5)]
+    draws = [TrainPlan(9, 1, 7).generator(position).integers(1000) for position in range(5)]
     assert draws == [322, 992, 943, 553, 522]
     evaluated = [ValPlan(9, 2).generator(index).integers(1000) for index in range(3)]
     assert evaluated == [312, 740, 423]

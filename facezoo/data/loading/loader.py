@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,22 +23,18 @@ from facezoo.data.loading.collate import collate
 from facezoo.data.loading.sampler import ONE_PROCESS, Share, SidePlan, TrainPlan, ValPlan
 from facezoo.data.loading.samples import OnUnreadable, SampleMaker
 from facezoo.data.loading.shared_images import Parcel, SharedImages, packed
-from facezoo.data.loading.worker_process import DEFAULT_START_METHOD, StartMethod, start_worker
+from facezoo.data.loading.workers import (
+    DEFAULT_START_METHOD,
+    StartMethod,
+    start_worker,
+    worker_failure,
+)
 from facezoo.data.transforms.transform import Transform
 from facezoo.data.transforms.view import scaled_to_side
 from facezoo.errors import ConfigError, DataError, FacezooError
 from facezoo.structures import Batch, Sample
 
 logger = logging.getLogger(__name__)
-
-_DEAD_WORKER = re.compile(
-    r"DataLoader worker \(pid(?:\(s\))? (?P<pids>[\d, ]+)\) "
-    r"(?:is killed by signal: (?P<signal>.+?)\. |exited unexpectedly)"
-)
-"""What torch says, from its handler of SIGCHLD and from its queue."""
-
-_LIKELY_CAUSES = {"Killed": "the memory was used up", "Bus error": "/dev/shm is too small"}
-"""Why a process gets a signal that nobody sent by hand, by the start of the signal's name."""
 
 
 def train_stream(
@@ -97,7 +92,7 @@ def train_stream(
     side_of = None if sides is None else SidePlan(tuple(sides), seed)
     samples = SampleMaker(dataset, tuple(transforms), plan, on_unreadable, cache)
     maker = _BatchMaker(samples, side_of)
-    return _iterate(maker, _Steps(start_step), workers, pin_memory, start_method)
+    return _iterate(maker, itertools.count(start_step), workers, pin_memory, start_method)
 
 
 def val_batches(
@@ -127,44 +122,11 @@ def val_batches(
     return _iterate(maker, range(len(plan)), workers, pin_memory, start_method)
 
 
-def worker_failure(error: BaseException) -> DataError | None:
-    """Returns what to tell the user where an error says that a worker died, else None.
-
-    The streams of this module raise it themselves. But torch also raises from a signal handler,
-    wherever the main thread happens to be: who trains has to ask here about a ``RuntimeError``.
-    """
-    if not isinstance(error, RuntimeError):
-        return None
-    found = _DEAD_WORKER.match(str(error))
-    if found is None:
-        return None
-    # The queue's own error does not know the signal; that of the handler, if it came, is its cause.
-    told = _DEAD_WORKER.match(str(error.__cause__)) or found
-    name = told["signal"] or ""
-    causes = [why for start, why in _LIKELY_CAUSES.items() if not name or name.startswith(start)]
-    died = f"died ({name})" if name else "died"
-    probably = f", probably because {' or '.join(causes)}" if causes else ""
-    return DataError(
-        f"A worker process that reads images (pid {found['pids']}) {died}{probably}: give fewer "
-        "data.workers and go on with --resume."
-    )
-
-
 def _check(batch_size: int, workers: int) -> None:
     if batch_size < 1:
         raise ConfigError(f"data.batch_size is {batch_size}; give at least 1.")
     if workers < 0:
         raise ConfigError(f"data.workers is {workers}; give 0 or more processes.")
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """The steps from ``start`` on, without an end."""
-
-    start: int
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.count(self.start)
 
 
 @dataclass(frozen=True)

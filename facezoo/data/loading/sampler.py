@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,31 +53,38 @@ def epoch_order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
     return _generator(seed, _ORDER, epoch).permutation(length)
 
 
-def sample_generator(seed: int, position: int) -> np.random.Generator:
-    """Returns the generator of all that is random about the sample at a position."""
-    return _generator(seed, _SAMPLE, position)
-
-
 def _generator(seed: int, kind: int, *numbers: int) -> np.random.Generator:
     return np.random.Generator(
         np.random.Philox(np.random.SeedSequence(seed, spawn_key=(kind, *numbers)))
     )
 
 
-class Plan(Protocol):
-    """What is read at which position, and all that is random about it."""
+class Plan:
+    """What is read at which position, and all that is random about it.
+
+    Attributes:
+        seed: of everything that is random.
+        streams: kinds of the random streams of a sample and of its partners.
+    """
+
+    seed: int
+    streams: ClassVar[tuple[int, int]]
 
     def __call__(self, number: int, /) -> range:
-        """Returns the positions of a batch."""
+        """Returns the positions of the batch of a number that this process makes."""
+        raise NotImplementedError
 
     def epoch(self, position: int) -> int:
         """Returns the pass over the data that a position lies in, from 0."""
+        raise NotImplementedError
 
     def indices(self, position: int) -> Iterator[int]:
         """Gives the index of the sample at a position, then those of samples to take its place."""
+        raise NotImplementedError
 
     def generator(self, position: int) -> np.random.Generator:
         """Returns the generator of all that is random about the sample at a position."""
+        return _generator(self.seed, self.streams[0], position)
 
     def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
         """Returns the generator of a partner of the sample at a position.
@@ -87,10 +94,11 @@ class Plan(Protocol):
             path: the number of the transform that wants the partner and the partner's among those
                 that it wants; behind these, the same of a partner of that partner, and so on.
         """
+        return _generator(self.seed, self.streams[1], position, *path)
 
 
 @dataclass(frozen=True)
-class TrainPlan:
+class TrainPlan(Plan):
     """Which samples a step takes: the epochs' permutations one after another, cut into batches.
 
     No batch is partial; one may hold the end of an epoch and the start of the next. Several
@@ -105,6 +113,8 @@ class TrainPlan:
     Raises:
         ConfigError: the batch cannot be cut into equal slices.
     """
+
+    streams = (_SAMPLE, _PARTNER)
 
     length: int
     batch_size: int
@@ -142,14 +152,6 @@ class TrainPlan:
         order = self._orders[epoch]
         return (int(order[(place + ahead) % self.length]) for ahead in range(self.length))
 
-    def generator(self, position: int) -> np.random.Generator:
-        """Returns the generator of the sample at a position."""
-        return sample_generator(self.seed, position)
-
-    def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
-        """Returns the generator of a partner of the sample at a position (see ``Plan``)."""
-        return _generator(self.seed, _PARTNER, position, *path)
-
     def batch_generator(self, position: int) -> np.random.Generator:
         """Returns the generator of what transforms of whole batches do to a position's image."""
         return _generator(self.seed, _BATCH, position)
@@ -179,7 +181,7 @@ class SidePlan:
 
 
 @dataclass(frozen=True)
-class ValPlan:
+class ValPlan(Plan):
     """Which samples a batch of an evaluation takes: each once, in order; the last may be partial.
 
     Several processes take turns at the batches that one process would make, so that each batch is
@@ -190,6 +192,9 @@ class ValPlan:
         batch_size: samples per batch.
         share: the process that this plan is for.
     """
+
+    seed = 0  # what is random about a sample is the same in each evaluation
+    streams = (_EVALUATED, _EVALUATED_PARTNER)
 
     length: int
     batch_size: int
@@ -212,11 +217,3 @@ class ValPlan:
     def indices(self, position: int) -> Iterator[int]:
         """Gives the one index that belongs to a position: nothing takes its place."""
         return iter((position,))
-
-    def generator(self, position: int) -> np.random.Generator:
-        """Returns the generator of the sample at a position, which never changes."""
-        return _generator(0, _EVALUATED, position)
-
-    def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
-        """Returns the generator of a partner of the sample at a position (see ``Plan``)."""
-        return _generator(0, _EVALUATED_PARTNER, position, *path)

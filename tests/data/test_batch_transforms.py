@@ -23,7 +23,7 @@ from facezoo.data.transforms import (
     BatchTransform,
     Flip,
 )
-from facezoo.data.transforms.colour_matrix import GREY_WEIGHTS, ColourRanges
+from facezoo.data.transforms.color_jitter import GREY_WEIGHTS, ColourRanges
 from facezoo.errors import ConfigError
 from facezoo.runs.run_check import check_config
 from facezoo.structures import Batch, Sample

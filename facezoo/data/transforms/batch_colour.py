@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from facezoo.data.transforms.batch_transform import BatchTransform, laid_out_as
-from facezoo.data.transforms.checks import check_probability
-from facezoo.data.transforms.colour_matrix import GREY_WEIGHTS, ColourRanges
+from facezoo.data.transforms.color_jitter import GREY_WEIGHTS, ColourRanges
+from facezoo.data.transforms.transform import check_probability
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Batch

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facezoo.data.transforms.checks import check_probability
-from facezoo.data.transforms.transform import Transform
+from facezoo.data.transforms.transform import Transform, check_probability
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import MIRRORED_LANDMARKS, NUM_LANDMARKS, Batch, Sample

@@ -7,8 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from facezoo.data.transforms.checks import check_probability
-from facezoo.data.transforms.transform import Transform
+from facezoo.data.transforms.transform import Transform, check_probability
 from facezoo.data.transforms.view import compose
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import MIRRORED_LANDMARKS, NUM_LANDMARKS, Sample

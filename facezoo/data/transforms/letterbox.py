@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facezoo.data.transforms.checks import check_colour, check_size
-from facezoo.data.transforms.transform import Transform
+from facezoo.data.transforms.transform import Transform, check_colour, check_size
 from facezoo.data.transforms.view import MEAN_COLOUR, rescaled
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from facezoo.data.transforms.join import joined
-from facezoo.data.transforms.transform import PartnerTransform
+from facezoo.data.transforms.transform import PartnerTransform, joined
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample

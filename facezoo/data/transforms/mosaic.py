@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facezoo.data.transforms.checks import check_colour, check_size
-from facezoo.data.transforms.face_limits import FaceLimits, Small
-from facezoo.data.transforms.join import joined
-from facezoo.data.transforms.transform import PartnerTransform
-from facezoo.data.transforms.view import MEAN_COLOUR, rescaled
+from facezoo.data.transforms.transform import PartnerTransform, check_colour, check_size, joined
+from facezoo.data.transforms.view import MEAN_COLOUR, FaceLimits, Small, rescaled
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample

@@ -8,10 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.transforms.checks import check_colour, check_size
-from facezoo.data.transforms.face_limits import FaceLimits, Small
-from facezoo.data.transforms.transform import Transform
-from facezoo.data.transforms.view import MEAN_COLOUR, PROBES, compose, nearest_affine
+from facezoo.data.transforms.transform import Transform, check_colour, check_size
+from facezoo.data.transforms.view import (
+    MEAN_COLOUR,
+    PROBES,
+    FaceLimits,
+    Small,
+    compose,
+    nearest_affine,
+)
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample

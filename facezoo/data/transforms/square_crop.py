@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.transforms.checks import check_colour, check_size
-from facezoo.data.transforms.face_limits import FaceLimits, Small
-from facezoo.data.transforms.transform import Transform
-from facezoo.data.transforms.view import MEAN_COLOUR, box_centres, rescaled
+from facezoo.data.transforms.transform import Transform, check_colour, check_size
+from facezoo.data.transforms.view import MEAN_COLOUR, FaceLimits, Small, box_centres, rescaled
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample

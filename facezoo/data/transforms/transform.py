@@ -1,12 +1,13 @@
-"""What every transform is."""
+"""What every transform of a sample is, and what several of them need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facezoo.data.transforms.checks import check_probability
 from facezoo.errors import ConfigError
 from facezoo.structures import Sample
 
@@ -74,4 +75,46 @@ class PartnerTransform(Transform):
         raise ConfigError(
             f"{type(self).__name__} needs {self.partners} other samples: list it in the "
             "transforms of data.train or data.val, whose loader draws them."
+        )
+
+
+def joined(image: NDArray[np.uint8], samples: Sequence[Sample]) -> Sample:
+    """Returns a sample that shows ``image`` and has the faces of all samples, in their order.
+
+    Name, path and map are those of the first. Attributes are kept where all samples have them.
+
+    Args:
+        image: H x W x 3.
+        samples: one or more, with boxes and landmarks in the pixels of ``image``.
+    """
+    attributes = [one.attributes for one in samples if one.attributes is not None]
+    return replace(
+        samples[0],
+        image=image,
+        boxes=np.concatenate([one.boxes for one in samples]),
+        landmarks=np.concatenate([one.landmarks for one in samples]),
+        ignore=np.concatenate([one.ignore for one in samples]),
+        labels=np.concatenate([one.labels for one in samples]),
+        attributes=np.concatenate(attributes) if len(attributes) == len(samples) else None,
+        dropped=sum(one.dropped for one in samples),
+    )
+
+
+def check_size(size: int, transform: str) -> None:
+    """Raises a ConfigError unless ``size`` is a length in pixels."""
+    if size < 1:
+        raise ConfigError(f"size of {transform} is {size}; give at least 1 pixel.")
+
+
+def check_probability(p: float, transform: str) -> None:
+    """Raises a ConfigError unless ``p`` is a probability."""
+    if not 0 <= p <= 1:
+        raise ConfigError(f"p of {transform} is {p}; give a probability from 0 to 1.")
+
+
+def check_colour(value: tuple[int, int, int], transform: str) -> None:
+    """Raises a ConfigError unless ``value`` is a colour of 8 bits."""
+    if not all(0 <= one <= 255 for one in value):
+        raise ConfigError(
+            f"value of {transform} is {list(value)}; give red, green and blue from 0 to 255."
         )

@@ -106,7 +106,7 @@ def test_missing_data_root(folder: Path, capsys: pytest.CaptureFixture) -> None:
     [
         ("", [ANNOTATION, "empty"]),
         ("0--Parade/a.jpg\n1\n10 nan 20 20 0 0 0 0 0 0\n", [f"{ANNOTATION}:3", "nan"]),
-        ("0--Parade/a.jpg\n2\n10 10 20 20 0 0 0 0 0 0\n", [ANNOTATION, "ends before the 2 faces"]),
+        ("0--Parade/a.jpg\n2\n10 10 20 20 0 0 0 0 0 0\n", [f"{ANNOTATION}:2", "says 2 faces"]),
     ],
 )
 def test_annotations(

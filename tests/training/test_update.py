@@ -15,6 +15,7 @@ from facezoo.data.loading.loader import train_stream
 from facezoo.factory import build_model
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Batch, LossTerm, Targets
+from facezoo.training import update as update_module
 from facezoo.training.update import Update, cut
 
 LOOKS = {
@@ -85,20 +86,20 @@ def test_gradients_of_slices_are_those_of_the_batch(
 
 
 def test_counts_are_those_of_the_passes_that_are_learned_from(
-    model: FaceDetector, batch: Batch
+    model: FaceDetector, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batch norm takes the statistics of a slice, not those that it has learned."""
     update = update_of(model, 2)
     learned: list[dict[str, LossTerm]] = []
-    plain = update.loss_terms
+    plain = update_module.loss_terms
 
-    def noted(network: nn.Module, part: Batch) -> dict[str, LossTerm]:
-        terms = plain(network, part)
+    def noted(network: nn.Module, part: Batch, precision: str) -> dict[str, LossTerm]:
+        terms = plain(network, part, precision)
         if torch.is_grad_enabled():
             learned.append({k: LossTerm(t.total.detach(), t.count) for k, t in terms.items()})
         return terms
 
-    update.loss_terms = noted  # type: ignore[method-assign]
+    monkeypatch.setattr(update_module, "loss_terms", noted)
     losses = update._gradients(cut(batch, 2))
     for name, value in losses.items():
         total = sum(float(terms[name].total) for terms in learned)

@@ -57,6 +57,7 @@ setup(
             "onnxruntime>=1.18",
             "pre-commit>=3.5",
             "pytest>=8.2",
+            "pytest-xdist>=3.6",
             "ruff>=0.9",
             "setuptools>=77",
             "types-PyYAML",

@@ -45,11 +45,13 @@ def test_plug_in_of_the_docs_trains(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "photo.jpg"), noise)
 
+    subprocess.run([sys.executable, "make_data.py"], cwd=tmp_path, check=True)
     commands = commands_of(blocks)
-    assert len(commands) == 3
+    assert len(commands) == 5
     for command in commands:
         run(command, tmp_path)
-    assert (tmp_path / "trained" / "checkpoints" / "last" / "model.safetensors").is_file()
+    for folder in ("trained", "trained_on_mine"):
+        assert (tmp_path / folder / "checkpoints" / "last" / "model.safetensors").is_file()
 
     script = subprocess.run(
         [sys.executable, "build_it.py"], cwd=tmp_path, capture_output=True, text=True, check=True

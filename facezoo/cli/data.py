@@ -25,7 +25,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "get data sets, look at them, and change their form",
-        "download | stats | check | show | convert | split | anchors",
         "Get data sets in the layout that the configs read, count what is annotated, find what is\n"
         "wrong with them, see samples as training does, convert and divide them, and find anchors.",
         "  facezoo data download widerface --root data/widerface\n"
@@ -54,7 +53,6 @@ def _add_download(actions: Any) -> None:
         actions,
         "download",
         "fetch and check a data set",
-        "widerface [--root DIR]",
         "Fetch the official archives, check their sums, and unpack them. Photographs of WIDER\n"
         "FACE are for research only.",
         "  facezoo data download widerface --root data/widerface",
@@ -77,8 +75,6 @@ def _add_show(actions: Any) -> None:
         actions,
         "show",
         "draw samples before and after augmentation",
-        "ROOT|CONFIG [key=value ...] --out DIR [--number N]\n"
-        "                         [--split train|val] [--seed N]",
         "Write pictures of samples with their boxes and landmarks. ROOT is a folder in the layout\n"
         "of WIDER FACE or a COCO json beside its images. For a CONFIG, a name in the zoo or a\n"
         "YAML file, a picture has the sample before and after its transforms: the first samples\n"
@@ -115,7 +111,6 @@ def _add_split(actions: Any) -> None:
         actions,
         "split",
         "divide images into parts, as lists of names",
-        "ROOT --parts NAME=SHARE,... --out DIR [--by event|image] [--number N] [--seed N]",
         "Divide the images of a folder at random into parts, and write for each part a list of\n"
         "names, one <event>/<image>.jpg a line: what --list of `facezoo eval` and the data set\n"
         "Subset take. The same names and seed give the same parts on every machine.",

@@ -24,9 +24,6 @@ def add_parser(actions: Any) -> None:
         actions,
         "anchors",
         "find anchors that fit the faces of a data set",
-        "ROOT | --config CONFIG [key=value ...] [--num N]\n"
-        "                            [--strides S [S ...]] [--image-size PX]\n"
-        "                            [--images N] [--seed N]",
         "Find anchors by k-means, and print how well they fit beside those of the config, and the\n"
         "lines to put into a YAML; no config is changed. ROOT is a folder in the layout of WIDER\n"
         "FACE or a COCO json beside its images, whose photographs are scaled to --image-size on\n"

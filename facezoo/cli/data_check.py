@@ -27,7 +27,6 @@ def add_parser(actions: Any) -> None:
         actions,
         "check",
         "find what is wrong with images and annotation",
-        "ROOT [--split train|val] [--json FILE] [--fix DIR]",
         "Read every annotated image and every line of the annotation, and report what is wrong:\n"
         "images that are missing, broken, there twice or in both splits; boxes without area,\n"
         "outside their image or there twice; landmarks far from their face. The exit code is 1\n"

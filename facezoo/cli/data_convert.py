@@ -19,7 +19,6 @@ def add_parser(actions: Any) -> None:
         actions,
         "convert",
         "turn annotation of one format into another",
-        "SOURCE --from FORMAT --to FORMAT --out PLACE [--images DIR]",
         "Read the annotation of a data set in one format and write it in another, in the layout\n"
         "that its data set class reads, and say what the new format has no place for.\n"
         "Formats: widerface, retinaface, coco, yolo, yolo-landmarks.\n"

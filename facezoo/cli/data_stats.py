@@ -34,7 +34,6 @@ def add_parser(actions: Any) -> None:
         actions,
         "stats",
         "count images, faces, their heights and attributes",
-        "ROOT [--split train|val] [--json FILE] [--picture FILE.png]",
         "Count what is annotated; no image is decoded. ROOT is a folder in the layout of WIDER\n"
         "FACE or of YOLO, a COCO json, or an annotation file or folder of labels alone.",
         "  facezoo data stats data/widerface\n"

@@ -29,9 +29,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "find faces in photographs",
-        "PATH [PATH ...] [--model M] [--weights W] [--out DIR] [--json FILE] [--draw]\n"
-        "                      [--protocol P] [--score-thresh S] [--nms-thresh I]\n"
-        "                      [--device D] [--batch-size N] [--allow-imports]",
         "Find faces in photographs and in folders of them, with their subfolders. Without --model\n"
         f"the model that comes along is used ({DEFAULT_MODEL}); nothing is downloaded.",
         "  facezoo detect photo.jpg --draw\n"

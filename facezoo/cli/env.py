@@ -17,7 +17,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "print versions and devices for a bug report",
-        "",
         "Print the versions of facezoo and of what it stands on, and the devices torch can see.",
         "  facezoo env",
     ).set_defaults(run=run)

@@ -22,9 +22,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "measure a model on a data set",
-        "MODEL [--weights W] [--data ROOT] [--truth DIR] [--list FILE] [--protocol P]\n"
-        "                    [--out DIR] [--json FILE] [--device D] [--batch-size N]\n"
-        "                    [--slices] [--cache DIR] [--allow-imports] [key=value ...]",
         "Measure a model: a name in the zoo, a YAML file, a run folder or a checkpoint.",
         "  facezoo eval retinaface_mnet025 --data data/widerface --protocol original\n"
         "  facezoo eval runs/first --data data/widerface --list mini_val.txt --json metrics.json\n"

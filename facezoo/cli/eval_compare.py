@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facezoo.cli.eval_predictions import add_set_options, read_set
-from facezoo.cli.output import stdout, write_json
+from facezoo.cli.output import print_whole, stdout, write_json
 from facezoo.cli.parsing import add_verb
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 NAME = "eval-compare"
 EVENTS = "slices/event/"
 SHOWN_IMAGES = 10
-WIDEST = 160
-"""Columns; a table takes no more than it needs."""
 
 
 def add_parser(verbs: Any) -> None:
@@ -31,8 +29,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "compare two sets of predictions, with confidence intervals",
-        "A B [--truth DIR] [--list FILE] [--data ROOT]\n"
-        "                            [--json FILE] [--out DIR]",
         "Compare two folders of predictions <event>/<image>.txt, or two that `facezoo eval --out` "
         "wrote.\nA difference is beyond noise where the 95 % interval of 1,000 resamples of the "
         "images leaves 0 out.",
@@ -81,7 +77,7 @@ def _print_differences(differences: Mapping[str, Difference]) -> None:
         interval = f"{one.low:+.4f} to {one.high:+.4f}"
         numbers = (f"{one.a:.4f}", f"{one.b:.4f}", f"{one.estimate:+.4f}", interval)
         table.add_row(Text(name), *numbers, one.verdict)
-    _print_whole(table)
+    print_whole(table)
     console = stdout()
     if alike:
         console.print(f"{alike} events, not shown, differ within noise.")
@@ -98,11 +94,4 @@ def _print_mistakes(mistakes: Sequence[Mistakes]) -> None:
     for one in mistakes[:SHOWN_IMAGES]:
         if one.a != one.b:
             table.add_row(Text(one.image_id), str(one.a), str(one.b))
-    _print_whole(table)
-
-
-def _print_whole(table: Table) -> None:
-    """Prints a table with every number, also where the terminal is narrower or a file."""
-    console = stdout()
-    console.width = max(console.width, WIDEST)
-    console.print(table)
+    print_whole(table)

@@ -19,7 +19,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "score predictions in WIDER FACE's text format",
-        "DIR [--truth DIR] [--list FILE] [--slices --data ROOT] [--json FILE]",
         "Score a folder <event>/<image>.txt of predictions by the official rule of WIDER FACE.",
         "  facezoo eval-predictions predictions/ --truth data/widerface/eval_tools/ground_truth\n"
         "  facezoo eval-predictions predictions/ --list mini_val.txt --json metrics.json\n"

@@ -27,23 +27,19 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def add_verb(
-    verbs: Any, name: str, summary: str, usage: str, description: str, examples: str
-) -> Parser:
+def add_verb(verbs: Any, name: str, summary: str, description: str, examples: str) -> Parser:
     """Adds a verb with its help and returns its parser.
 
     Args:
         verbs: what ``add_subparsers`` gave.
         name: the verb.
         summary: one line in the list of verbs.
-        usage: what follows the verb.
         description: a paragraph.
         examples: one a line.
     """
     parser = verbs.add_parser(
         name,
         help=summary,
-        usage=f"%(prog)s {usage}",
         description=description,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

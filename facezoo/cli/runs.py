@@ -30,7 +30,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "list the runs in a folder, or compare some of them",
-        "[FOLDER] [--json FILE] | compare RUN RUN ...",
         "List the runs in FOLDER and below it, the one that changed last first: what became\n"
         "of each, how far it came, and the best value of the metric that chooses its checkpoint\n"
         "best. With the word compare: print the settings in which runs differ and their\n"

@@ -25,9 +25,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "train what one or several configs describe",
-        "CONFIG [CONFIG ...] [key=value ...] [--resume [RUN|CKPT]] [--init-from W]\n"
-        "                     [--out DIR] [--sample] [--check] [--print-config] [--profile N]\n"
-        "                     [--allow-imports]",
         "Train a config, or several one after another, which ends with one table of comparison. A\n"
         "config is the name of a model in the zoo or a YAML file; key=value changes what it says.\n"
         "A step whose loss is not finite leaves its batch in the folder replay of the run, which\n"
@@ -126,8 +123,12 @@ def _print_metrics(result: TrainResult) -> None:
 
 
 def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:
-    from facezoo.runs.model_comparison import compare_models
-    from facezoo.runs.model_table import comparison_table, table_remarks, write_model_table
+    from facezoo.runs.model_comparison import (
+        compare_models,
+        comparison_table,
+        table_remarks,
+        write_model_table,
+    )
 
     comparison = compare_models(results)
     print_whole(comparison_table(comparison))

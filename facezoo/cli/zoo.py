@@ -25,7 +25,6 @@ def add_parser(verbs: Any) -> None:
         verbs,
         NAME,
         "list the models, show one, convert a public checkpoint",
-        "list [--json FILE] | show NAME | convert FILE --from FAMILY [--out F.safetensors]",
         "The models that come with facezoo.",
         "  facezoo zoo list\n"
         "  facezoo zoo show retinaface_mnet025\n"
@@ -38,7 +37,6 @@ def add_parser(verbs: Any) -> None:
         actions,
         "list",
         "list the models with their size",
-        "[--json FILE]",
         "List every model with its parameters and what one image costs, by both conventions: MACs "
         "(multiplications with addition) at 640 x 480, and FLOPs (two for each MAC) at 640 x 640.",
         "  facezoo zoo list --json zoo.json",
@@ -49,7 +47,6 @@ def add_parser(verbs: Any) -> None:
         actions,
         "show",
         "show one model",
-        "NAME",
         "Show a model's size, its weights with their card, and its config.",
         "  facezoo zoo show retinaface_mnet025",
     )
@@ -65,7 +62,6 @@ def _add_convert(actions: Any) -> None:
         actions,
         "convert",
         "convert a public checkpoint",
-        "FILE --from FAMILY [--out F.safetensors]",
         "Convert a public checkpoint to safetensors with the names that facezoo's models use. "
         "Nothing in the file is executed.",
         "  facezoo zoo convert mobilenet0.25_Final.pth --from biubug6 --out mnet025.safetensors",

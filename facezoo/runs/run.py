@@ -19,8 +19,7 @@ from facezoo.errors import ConfigError, FacezooError
 from facezoo.runs.build_trainer import build_trainer, chosen_algorithms
 from facezoo.runs.run_check import check_run
 from facezoo.runs.run_config import CONFIG
-from facezoo.runs.run_folder import locked
-from facezoo.runs.start import Start, prepare, prepare_many
+from facezoo.runs.start import Start, locked, prepare, prepare_many
 from facezoo.runs.status import first_line, recording
 from facezoo.training.checkpoint import load_checkpoint
 from facezoo.training.checkpoint_files import last_checkpoint

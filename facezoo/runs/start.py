@@ -1,10 +1,15 @@
-"""What a run starts from, found out before anything is written."""
+"""What a run starts from: config, folder and checkpoint, found out before anything is written."""
 
 from __future__ import annotations
 
+import itertools
+import logging
+import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +25,27 @@ from facezoo.runs.run_config import (
     resumed_config,
     trial_config,
 )
-from facezoo.runs.run_folder import checkpoint_to_resume, run_folder
 from facezoo.training.checkpoint import read_state
-from facezoo.training.checkpoint_files import STATE, last_checkpoint
+from facezoo.training.checkpoint_files import STATE, find_checkpoint, last_checkpoint
+from facezoo.training.metrics_file import METRICS, read_metrics
 from facezoo.version import __version__
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+
+RUNS = Path("runs")
+CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
+LEFT_BY_A_START = {
+    *(LOCK, "status.json", ".status.json.new", "replay", "profile", "wandb"),
+    *("config.yaml", "environment.json", "log.txt"),
+    *(METRICS, f".{METRICS}.new", "metrics.csv", "tensorboard"),
+}
+"""What a run has in its folder before its first metrics."""
 
 
 @dataclass(frozen=True)
@@ -190,9 +212,9 @@ def _find_places(
     restarted = distributed.is_restarted() and out is not None
     if restarted and last_checkpoint(Path(str(out))) is not None:
         resume = True  # further on than a checkpoint that the command names
-    checkpoint = checkpoint_to_resume(name, out, resume or restarted, or_anew or restarted)
+    checkpoint = _checkpoint_to_resume(name, out, resume or restarted, or_anew or restarted)
     begun = resume is True and or_anew and out is not None and _has_begun(Path(out), config)
-    return checkpoint, run_folder(name, out, checkpoint, used=restarted or begun)
+    return checkpoint, _run_folder(name, out, checkpoint, used=restarted or begun)
 
 
 def _has_begun(folder: Path, config: Config) -> bool:
@@ -200,3 +222,101 @@ def _has_begun(folder: Path, config: Config) -> bool:
     if not (folder / CONFIG).is_file():
         return False
     return not differences(load_config(folder / CONFIG).get("model"), config.get("model"))
+
+
+def _checkpoint_to_resume(
+    name: str, out: str | Path | None, resume: bool | str | Path | None, or_anew: bool = False
+) -> Path | None:
+    """Returns the checkpoint of ``out``, or else of the latest run of the name; None for none."""
+    if not resume:
+        return None
+    if resume is not True:
+        return find_checkpoint(Path(resume))
+    if out is not None:
+        return last_checkpoint(Path(out)) if or_anew else find_checkpoint(Path(out))
+    runs = sorted((RUNS / name).glob("*"), reverse=True)
+    found = next((one for run in runs if (one := last_checkpoint(run))), None)
+    if found is None and not or_anew:
+        raise ConfigError(
+            f"There is no run of {name} to resume in {RUNS / name}; leave out the resume, or name "
+            "the run folder."
+        )
+    return found
+
+
+def _run_folder(
+    name: str, out: str | Path | None, checkpoint: Path | None, used: bool = False
+) -> Path:
+    """Returns the folder of a run, which may not be there yet: a new one, or the checkpoint's.
+
+    ``used`` says that the run has been in ``out`` before, and may have failed without a checkpoint.
+    """
+    own = None if checkpoint is None else _run_of(checkpoint)
+    if out is None:
+        if checkpoint is None:
+            return _new_folder(name)
+        if own is None:
+            raise ConfigError(
+                f"{checkpoint} is not in the {CHECKPOINTS} of a run folder; say with --out where "
+                "the run goes on."
+            )
+        return own
+    folder = Path(out)
+    if own is not None and folder.resolve() == own.resolve():
+        return folder
+    if not used and not _is_free(folder):
+        advice = "resume that run" if checkpoint is None else "leave out --out"
+        raise ConfigError(
+            f"{folder} holds files already, perhaps of another run; {advice}, or give another "
+            "folder."
+        )
+    return folder
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a run folder to this process: two that write into one would spoil both.
+
+    The lock goes with the process, however it ends. Where the system has no such locks, such as on
+    Windows, nothing is locked.
+
+    Raises:
+        ConfigError: another process trains in the folder.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise ConfigError(
+                f"Another process trains in {folder} at this moment; wait for it or end it, or "
+                "give another folder with --out."
+            ) from error
+        except OSError as error:  # a file system without locks
+            logger.debug("%s cannot be locked: %s", folder, error)
+        yield
+
+
+def _new_folder(name: str) -> Path:
+    started = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    names = itertools.chain([started], (f"{started}_{number}" for number in itertools.count(2)))
+    return next(folder for one in names if not (folder := RUNS / name / one).exists())
+
+
+def _run_of(checkpoint: Path) -> Path | None:
+    """Returns the run folder of a checkpoint, relative where it is below the current folder."""
+    place = Path(os.path.abspath(checkpoint))
+    if place.parent.name != CHECKPOINTS:
+        return None
+    folder, here = place.parent.parent, Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def _is_free(folder: Path) -> bool:
+    """Returns whether nothing is there, or only what a start leaves that failed."""
+    if not folder.is_dir():
+        return True
+    names = {path.name for path in folder.iterdir()}
+    return names <= LEFT_BY_A_START and not read_metrics(folder / METRICS)

@@ -16,9 +16,11 @@ from facezoo.runs.model_comparison import (
     ComparedModel,
     ModelComparison,
     compare_models,
+    comparison_table,
+    table_remarks,
     time_detectors,
+    write_model_table,
 )
-from facezoo.runs.model_table import comparison_table, table_remarks, write_model_table
 from facezoo.runs.run import train_many
 from facezoo.zoo.model_size import ModelSize
 

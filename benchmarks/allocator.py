@@ -26,7 +26,7 @@ from common import (
     timed,
 )
 
-from facezoo.training.allocator import keep_freed_memory
+from facezoo.training.process import keep_freed_memory
 
 CPU = torch.device("cpu")
 WARM_UP_STEPS = 2

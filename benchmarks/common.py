@@ -31,8 +31,8 @@ from facezoo.factory import build_model, build_optimizer, without_pretrained
 from facezoo.inference.loading import choose_device
 from facezoo.runs.build_trainer import build_schedule
 from facezoo.structures import Batch, Sample
-from facezoo.training.allocator import keep_freed_memory
 from facezoo.training.hooks.ema import EMA
+from facezoo.training.process import keep_freed_memory
 from facezoo.training.trainer import Trainer
 from facezoo.training.update import AUTOCAST_TYPES, Update
 

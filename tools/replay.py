@@ -30,7 +30,7 @@ from facezoo.inference.detector import evaluation_mode
 from facezoo.inference.loading import choose_device
 from facezoo.runs.run_config import open_config
 from facezoo.structures import Batch, Targets
-from facezoo.training.generators import seed_generators
+from facezoo.training.process import seed_generators
 from facezoo.training.update import cut, loss_terms
 from facezoo.zoo.safe_load import check_architecture, load_tensors
 

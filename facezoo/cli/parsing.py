@@ -92,13 +92,10 @@ def read_names(path: Path) -> list[str]:
     try:
         # With utf-8-sig, as editors on Windows may put a mark before the first name.
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        wrong = "does not exist" if isinstance(error, OSError) else "is no text in UTF-8"
         raise DataError(
-            f"The list {path} does not exist; give a file with one <event>/<image>.jpg a line."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"The list {path} is no text in UTF-8; give a file with one <event>/<image>.jpg a line."
+            f"The list {path} {wrong}; give a file with one <event>/<image>.jpg a line."
         ) from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:

@@ -27,9 +27,8 @@ from facezoo.inference.protocols import configured_protocol
 from facezoo.registry import HOOKS, SCHEDULES
 from facezoo.runs.start import Start
 from facezoo.structures import Batch
-from facezoo.training.allocator import keep_freed_memory
-from facezoo.training.generators import seed_generators
 from facezoo.training.hook import Hook
+from facezoo.training.process import keep_freed_memory, seed_generators
 from facezoo.training.schedules import Schedule
 from facezoo.training.trainer import Trainer
 from facezoo.zoo.safe_load import init_from as load_parts

@@ -17,15 +17,15 @@ from facezoo.distributed import RunInterrupted, process_group
 from facezoo.environment import environment
 from facezoo.errors import ConfigError, FacezooError
 from facezoo.runs.build_trainer import build_trainer, chosen_algorithms
+from facezoo.runs.listing import first_line, recording
 from facezoo.runs.run_check import check_run
 from facezoo.runs.run_config import CONFIG
 from facezoo.runs.start import Start, locked, prepare, prepare_many
-from facezoo.runs.status import first_line, recording
 from facezoo.training.checkpoint import load_checkpoint
 from facezoo.training.checkpoint_files import last_checkpoint
 from facezoo.training.hooks.checkpointing import Checkpoint
-from facezoo.training.logs import logging_to
 from facezoo.training.metrics_file import plot_losses
+from facezoo.training.process import logging_to
 from facezoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)

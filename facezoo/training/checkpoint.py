@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from facezoo import distributed
 from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.training.checkpoint_files import STATE, check_digests, new_folder, write_digests
-from facezoo.training.generators import generators, seed_generators, set_generators
 from facezoo.training.hook import TrainerProtocol
+from facezoo.training.process import generators, seed_generators, set_generators
 from facezoo.training.update import Update
 from facezoo.version import __version__
 from facezoo.zoo.safe_load import load_weights, save_tensors

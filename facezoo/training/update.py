@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from facezoo import distributed
 from facezoo.config.sections import TrainSettings
 from facezoo.structures import Batch, LossTerm, Targets
-from facezoo.training.generators import generators, set_generators
+from facezoo.training.process import generators, set_generators
 
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facezoo.evaluation.pictures import COLUMNS, TILE, find_mistakes, mistake_tile
+from facezoo.evaluation.report import COLUMNS, TILE, find_mistakes, mistake_tile
 from facezoo.inference.drawing import contact_sheet, fit_square
 from facezoo.structures import Faces, Truth
 

@@ -11,8 +11,7 @@ import pytest
 
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
-from facezoo.evaluation.find_faces import Predictions
-from facezoo.evaluation.judge import EvaluationResults
+from facezoo.evaluation.judge import EvaluationResults, Predictions
 from facezoo.evaluation.report import MOST_CROPS, split_metrics, write_report
 from facezoo.metrics.evaluator import Curve
 from facezoo.metrics.evaluators import CocoAP, LandmarkError, OperatingPoint, RecallBySize, Slices

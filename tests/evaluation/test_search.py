@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from facezoo.data.datasets.face_dataset import FaceDataset
-from facezoo.evaluation.find_faces import Predictions, find_faces, join_predictions
-from facezoo.evaluation.judge import judge
+from facezoo.evaluation.judge import Predictions, find_faces, join_predictions, judge
 from facezoo.evaluation.report import MOST_CROPS, write_report
 from facezoo.factory import build_model
 from facezoo.inference import photographs

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from facezoo.errors import ConfigError, DataError
+from facezoo.runs.listing import read_status
 from facezoo.runs.run import train
-from facezoo.runs.status import read_status
 from facezoo.training.faults import OutOfMemoryError
 from facezoo.training.hook import Hook
 from facezoo.training.hooks import Checkpoint

@@ -16,7 +16,7 @@ import pytest
 
 from facezoo.distributed import RunInterrupted
 from facezoo.errors import ConfigError
-from facezoo.runs.status import read_status, recording
+from facezoo.runs.listing import read_status, recording
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -87,7 +87,7 @@ def test_a_full_disk_ends_no_run(
         raise OSError(28, "No space left on device")
 
     trainer = make_trainer(steps=1)
-    monkeypatch.setattr("facezoo.runs.status.os.replace", full)
+    monkeypatch.setattr("facezoo.runs.listing.os.replace", full)
     with recording(tmp_path, trainer):
         trainer.fit()
     assert trainer.step == 1 and read_status(tmp_path) is None
@@ -109,7 +109,7 @@ def test_the_old_status_stays_whole_until_the_new_one_stands(
         seen.append((json.loads(Path(new).read_text())["state"], content(tmp_path)["state"]))
         replace(new, old)
 
-    monkeypatch.setattr("facezoo.runs.status.os.replace", spy)
+    monkeypatch.setattr("facezoo.runs.listing.os.replace", spy)
     with recording(tmp_path, make_trainer()):
         pass
     assert seen == [("running", "finished"), ("finished", "running")]
@@ -125,7 +125,7 @@ def test_a_process_that_is_gone_was_killed(tmp_path: Path, monkeypatch: pytest.M
     write(tmp_path, process_id=gone.pid, host="another-machine")
     assert read_status(tmp_path).state == "running"
     write(tmp_path, process_id=gone.pid)
-    monkeypatch.setattr("facezoo.runs.status.sys.platform", "win32")
+    monkeypatch.setattr("facezoo.runs.listing.sys.platform", "win32")
     assert read_status(tmp_path).state == "running"
 
 
@@ -136,7 +136,7 @@ def test_a_process_of_another_user_is_alive(
         raise PermissionError
 
     write(tmp_path)
-    monkeypatch.setattr("facezoo.runs.status.os.kill", refuse)
+    monkeypatch.setattr("facezoo.runs.listing.os.kill", refuse)
     assert read_status(tmp_path).state == "running"
 
 

@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from facezoo.training import allocator
+from facezoo.training import process
 
 SCRIPT = """
 import resource, torch
-from facezoo.training.allocator import keep_freed_memory
+from facezoo.training.process import keep_freed_memory
 if {keep}:
     assert keep_freed_memory()
 net = torch.nn.Sequential(*[torch.nn.Conv2d(3 if i == 0 else 8, 8, 3, padding=1) for i in range(3)])
@@ -35,4 +35,4 @@ def test_freed_memory_is_used_again() -> None:
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert allocator.keep_freed_memory() is False
+    assert process.keep_freed_memory() is False

@@ -14,9 +14,9 @@ from facezoo.config.config import load_config
 from facezoo.errors import CheckpointError
 from facezoo.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from facezoo.training.checkpoint_files import find_checkpoint, new_folder, point
-from facezoo.training.generators import generators, set_generators
 from facezoo.training.hooks.checkpointing import Checkpoint
 from facezoo.training.hooks.ema import EMA
+from facezoo.training.process import generators, set_generators
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -107,7 +107,7 @@ def test_a_run_may_outlive_a_full_disk(
 def test_a_log_on_a_full_disk_says_so_once(
     small_disk: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from facezoo.training.logs import logging_to
+    from facezoo.training.process import logging_to
 
     logger = logging.getLogger("facezoo.test")
     with logging_to(small_disk / "log.txt"):

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from facezoo.cli import main
 from facezoo.config.config import load_config
 from facezoo.distributed import RunInterrupted
+from facezoo.runs.listing import read_status
 from facezoo.runs.run import train, train_many
-from facezoo.runs.status import read_status
 from facezoo.structures import Batch
 from facezoo.training.checkpoint import load_checkpoint, read_state
 from facezoo.training.hook import Hook
@@ -122,7 +122,7 @@ def test_the_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     """A program that trains steps without an end: after the second signal nothing is saved."""
     program = (
         "import os, signal, sys, time\n"
-        "from facezoo.training.signals import Signals\n"
+        "from facezoo.training.process import Signals\n"
         "with Signals() as signals:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    assert signals.received == 'SIGINT'\n"

@@ -8,8 +8,7 @@ from facezoo import distributed
 from facezoo.data.loading.loader import val_batches
 from facezoo.errors import ConfigError
 from facezoo.evaluation.judge import judge, validation_loss
-from facezoo.evaluation.pictures import predictions_page
-from facezoo.evaluation.report import write_report
+from facezoo.evaluation.report import predictions_page, write_report
 from facezoo.inference.detector import Detector, evaluation_mode
 from facezoo.registry import HOOKS
 from facezoo.training.hook import Hook, TrainerProtocol, is_due

@@ -50,7 +50,7 @@ def add_parser(actions: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Counts, prints, and writes what was asked for."""
     from facezoo.data.annotations import open_annotation_files
-    from facezoo.datatools.statistics import OFFICIAL_COUNTS, statistics
+    from facezoo.datatools.statistics import OFFICIAL_COUNTS, plot_statistics, statistics
 
     files = open_annotation_files(arguments.root, arguments.split)
     counted = {file.title: statistics(file) for file in files}
@@ -68,8 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         write_json(arguments.json, counted)
     if arguments.picture is not None:
-        from facezoo.datatools.statistics_plot import plot_statistics
-
         plot_statistics(counted, arguments.picture)
         console.print(f"The picture is {arguments.picture}.")
     return 0

@@ -1,11 +1,15 @@
-"""Counts what is annotated: images, faces, their heights and their attributes."""
+"""Counts what is annotated: images, faces, their heights and their attributes, and draws it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from facezoo.data.annotations.annotation_file import ATTRIBUTES, AnnotationFile
@@ -25,6 +29,8 @@ ATTRIBUTE_VALUES: Mapping[str, tuple[str, ...]] = {
     "pose": ("typical", "atypical"),
 }
 """Names of WIDER FACE's values 0, 1, 2, from the read-me of its annotation."""
+
+ATTRIBUTE_COLOURS = ("#9ecae1", "#4292c6", "#08519c")
 
 OFFICIAL_COUNTS = {"train": (12_880, 159_424), "val": (3_226, 39_708)}
 """Images and faces of WIDER FACE's splits."""
@@ -97,3 +103,64 @@ def _is_official(file: AnnotationFile) -> bool | None:
     if file.format != "widerface" or file.split not in OFFICIAL_COUNTS:
         return None
     return (len(file.names), len(file.boxes)) == OFFICIAL_COUNTS[file.split]
+
+
+def plot_statistics(counted: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Writes a picture of the faces by height, the images by faces, and the attributes.
+
+    Args:
+        counted: what ``statistics`` returned, by title.
+        path: the PNG, whose folder is made where it is missing.
+    """
+    with_attributes = {title: one for title, one in counted.items() if one["attributes"]}
+    rows = 1 + len(with_attributes)
+    figure = Figure(figsize=(12, 3.8 + 2.6 * len(with_attributes)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(rows, 2, height_ratios=[3.4] + [2.4] * len(with_attributes))
+    _bars(figure.add_subplot(grid[0, 0]), counted, "face_heights")
+    figure.axes[0].set(xlabel="face height (pixels)", ylabel="share of the faces (%)")
+    _bars(figure.add_subplot(grid[0, 1]), counted, "images_by_faces")
+    figure.axes[1].set(xlabel="faces in an image", ylabel="share of the images (%)")
+    for place, (title, one) in enumerate(with_attributes.items(), 1):
+        axes = figure.add_subplot(grid[place, :])
+        _attribute_bars(axes, one["attributes"])
+        axes.set(title=f"{title}: share of the faces by attribute (%)", xlim=(0, 100))
+    figure.axes[0].legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", dpi=100)
+
+
+def _bars(axes: Axes, counted: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """Draws one group of bars for each bucket, with the counts above them."""
+    width = 0.8 / len(counted)
+    for number, (title, one) in enumerate(counted.items()):
+        counts = np.array(list(one[name].values()))
+        places = np.arange(len(counts)) + (number - (len(counted) - 1) / 2) * width
+        bars = axes.bar(places, 100 * counts / max(counts.sum(), 1), width, label=title)
+        if len(counted) <= 2:
+            axes.bar_label(bars, [f"{count:,}" for count in counts], fontsize=6, padding=1)
+    buckets = list(next(iter(counted.values()))[name])
+    axes.set_xticks(range(len(buckets)), buckets)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _attribute_bars(axes: Axes, attributes: Mapping[str, Mapping[str, int]]) -> None:
+    """Draws one bar for each attribute, cut into its values."""
+    for row, values in enumerate(attributes.values()):
+        counts = np.array(list(values.values()))
+        shares = 100 * counts / max(counts.sum(), 1)
+        starts = np.cumsum(shares) - shares
+        for number, value in enumerate(values):
+            colour = ATTRIBUTE_COLOURS[number % len(ATTRIBUTE_COLOURS)]
+            axes.barh(row, shares[number], left=starts[number], color=colour, edgecolor="white")
+            if shares[number] > 8:
+                axes.text(
+                    *(starts[number] + shares[number] / 2, row),
+                    f"{value} {shares[number]:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="black" if number == 0 else "white",
+                )
+    axes.set_yticks(range(len(attributes)), list(attributes))
+    axes.invert_yaxis()

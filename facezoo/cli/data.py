@@ -1,21 +1,27 @@
 """``facezoo data``: get data sets, look at them, and change their form.
 
-Actions that print a report have files of their own.
+``stats`` and ``check``, which print reports, have files of their own.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facezoo.cli import data_anchors, data_check, data_convert, data_stats
+from rich.table import Table
+
+from facezoo.cli import data_check, data_stats
 from facezoo.cli.options import add_options, chosen
 from facezoo.cli.output import stdout
 from facezoo.cli.parsing import add_verb, names_a_model, split_overrides
 from facezoo.errors import ConfigError
 
+if TYPE_CHECKING:
+    from facezoo.datatools.anchors import FittedAnchors
+
 NAME = "data"
+ANCHORS = "facezoo.datatools.anchors:find_anchors"
 PICTURES = "facezoo.datatools.sample_pictures"
 
 
@@ -41,9 +47,9 @@ def add_parser(verbs: Any) -> None:
         data_stats.add_parser,
         data_check.add_parser,
         _add_show,
-        data_convert.add_parser,
+        _add_convert,
         _add_split,
-        data_anchors.add_parser,
+        _add_anchors,
     ):
         add(actions)
 
@@ -106,6 +112,44 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_convert(actions: Any) -> None:
+    parser = add_verb(
+        actions,
+        "convert",
+        "turn annotation of one format into another",
+        "Read the annotation of a data set in one format and write it in another, in the layout\n"
+        "that its data set class reads, and say what the new format has no place for.\n"
+        "Formats: widerface, retinaface, coco, yolo, yolo-landmarks.\n"
+        "SOURCE and PLACE are a file; for yolo and yolo-landmarks they are the folder of labels.",
+        "  facezoo data convert data/widerface/wider_face_split/wider_face_val_bbx_gt.txt \\\n"
+        "      --from widerface --to coco --out val.json\n"
+        "  facezoo data convert data/retinaface/val/label.txt --from retinaface \\\n"
+        "      --images data/widerface/WIDER_val/images --to yolo-landmarks \\\n"
+        "      --out data/yolo/labels/val",
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="the annotation to read")
+    add_options(
+        parser,
+        "facezoo.datatools.convert:convert",
+        "out",
+        "images",
+        from_format="from",
+        to_format="to",
+    )
+    parser.set_defaults(run=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from facezoo.datatools.convert import convert
+
+    done = convert(arguments.source, **chosen(arguments))
+    console = stdout()
+    console.print(f"{arguments.out}: {done.images:,} images, {done.faces:,} faces")
+    for sentence in done.lost:
+        console.print(sentence)
+    return 0
+
+
 def _add_split(actions: Any) -> None:
     parser = add_verb(
         actions,
@@ -136,3 +180,55 @@ def _split(arguments: argparse.Namespace) -> int:
         events = len({name.rpartition("/")[0] for name in names})
         stdout().print(f"{path}: {len(names):,} images of {events:,} events")
     return 0
+
+
+def _add_anchors(actions: Any) -> None:
+    parser = add_verb(
+        actions,
+        "anchors",
+        "find anchors that fit the faces of a data set",
+        "Find anchors by k-means, and print how well they fit beside those of the config, and the\n"
+        "lines to put into a YAML; no config is changed. ROOT is a folder in the layout of WIDER\n"
+        "FACE or a COCO json beside its images, whose photographs are scaled to --image-size on\n"
+        "their longer side. With --config the faces are those of the first images of its training\n"
+        "with this seed, as its transforms show them.",
+        "  facezoo data anchors data/widerface --image-size 640\n"
+        "  facezoo data anchors --config yoloface_n05 data.root=data/widerface\n"
+        "  facezoo data anchors --config mine.yaml --num 6 --strides 8 16 --images 5000",
+    )
+    parser.add_argument("words", nargs="*", metavar="ROOT", help="the data; or key=value")
+    names_a_model(
+        parser.add_argument(
+            "--config", metavar="CONFIG", help="name or YAML file whose training data is taken"
+        )
+    )
+    add_options(parser, ANCHORS, "num", "strides", "image_size", "images", "seed")
+    parser.set_defaults(run=_anchors)
+
+
+def _anchors(arguments: argparse.Namespace) -> int:
+    from facezoo.datatools.anchors import find_anchors
+
+    roots, overrides = split_overrides(arguments.words)
+    if len(roots) > 1:
+        raise ConfigError(f"Name one data root; the words name {len(roots)}.")
+    found = find_anchors(*roots, config=arguments.config, overrides=overrides, **chosen(arguments))
+    console = stdout()
+    console.print(_fits(found), soft_wrap=False)
+    console.print("To take them, put these lines into a config:\n\nmodel:\n  head:\n    anchors:")
+    for stride, anchors in found.anchors.items():
+        console.print(f"      {stride}: {anchors}")
+    return 0
+
+
+def _fits(found: FittedAnchors) -> Table:
+    table = Table(title=f"Fit to {found.faces:,} faces", title_justify="left")
+    table.add_column("anchors")
+    recall = f"best possible recall (ratio < {found.max_ratio:g})"
+    for heading in (recall, "anchors per face", "mean best ratio"):
+        table.add_column(heading, justify="right")
+    for name, one in (("the config's", found.own_fitness), ("found", found.fitness)):
+        if one is not None:
+            recall, ratio = f"{one.best_possible_recall:.4f}", f"{one.mean_best_ratio:.4f}"
+            table.add_row(name, recall, f"{one.anchors_per_face:.2f}", ratio)
+    return table

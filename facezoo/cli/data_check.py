@@ -12,7 +12,6 @@ from rich.text import Text
 
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb
-from facezoo.terminal import tracked
 
 if TYPE_CHECKING:
     from facezoo.datatools.inspection import Inspection
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     files = open_annotation_files(arguments.root, arguments.split)
     if arguments.fix is not None:
         copies_of(files, arguments.root, arguments.fix)  # refuse before the images are read
-    inspections = inspect(files, lambda images, total: tracked(images, "reading images", total))
+    inspections = inspect(files)
     _print(inspections)
     if arguments.json is not None:
         write_json(arguments.json, [one.as_json() for one in inspections])

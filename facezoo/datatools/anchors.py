@@ -79,16 +79,6 @@ class FittedAnchors:
     faces: int
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Batches of training, and the anchors and the limit of the config's head."""
-
-    batches: Iterator[Batch]
-    batch_size: int = BATCH_SIZE
-    grid: AnchorGrid | None = None
-    max_ratio: float = MAX_RATIO
-
-
 def find_anchors(
     root: str | Path | None = None,
     *,
@@ -125,50 +115,51 @@ def find_anchors(
             f"--seed is {seed} and --images is {images}; look at 1 image at least, from a seed of "
             "at least 0."
         )
+    own, batch_size, max_ratio = None, BATCH_SIZE, MAX_RATIO
     if config is None:
-        source = _open_root(Path(str(root)), overrides, image_size or IMAGE_SIZE, seed)
+        stream = _open_root(Path(str(root)), overrides, image_size or IMAGE_SIZE, seed)
     else:
         sized = [] if image_size is None else [f"data.image_size={image_size}"]
-        source = _open_config(load_config(config, [*overrides, *sized]), seed)
-    own = None if source.grid is None else np.concatenate(source.grid.sides_wh)
-    num = num or (NUM if own is None else len(own))
-    strides = strides or (STRIDES if source.grid is None else source.grid.strides)
+        config = load_config(config, [*overrides, *sized])
+        grid = _grid_of(config)
+        stream = _open_config(config, seed)
+        own, strides = np.concatenate(grid.sides_wh), strides or grid.strides
+        batch_size = config["data.batch_size"]
+        max_ratio = config.get("model.head.assigner.max_ratio", MAX_RATIO)
+    num, strides = num or (NUM if own is None else len(own)), strides or STRIDES
     check_shared(num, strides)
-    with closing(source.batches) as batches:  # type: ignore[type-var]  # a generator with workers
-        count = -(-images // source.batch_size)
+    with closing(stream) as batches:  # type: ignore[type-var]  # a generator with workers
+        count = -(-images // batch_size)
         sides = face_sides(tracked(islice(batches, count), "looking at faces", count))
     anchors = fit_anchors(sides, num, seed)
     return FittedAnchors(
         by_stride(anchors, strides),
-        fitness(sides, anchors, source.max_ratio),
-        None if own is None else fitness(sides, own, source.max_ratio),
-        source.max_ratio,
+        fitness(sides, anchors, max_ratio),
+        None if own is None else fitness(sides, own, max_ratio),
+        max_ratio,
         len(sides),
     )
 
 
-def _open_root(root: Path, overrides: Sequence[str], image_size: int, seed: int) -> _Source:
+def _open_root(root: Path, overrides: Sequence[str], image_size: int, seed: int) -> Iterator[Batch]:
     if not root.is_dir() and root.suffix.lower() != ".json":
         raise ConfigError(
             f"{root} is no folder and no json; name a data root, or a config with --config."
         )
     dataset, _ = open_samples(str(root), overrides=overrides)
-    return _Source(train_stream(dataset, [Letterbox(image_size)], BATCH_SIZE, seed))
+    return train_stream(dataset, [Letterbox(image_size)], BATCH_SIZE, seed)
 
 
-def _open_config(config: Config, seed: int) -> _Source:
+def _open_config(config: Config, seed: int) -> Iterator[Batch]:
     if config.get("data.train") is None:
         raise ConfigError(f"{config.name} has no data.train to take faces from; name a data root.")
-    grid = _grid_of(config)
-    batches = train_stream(
+    return train_stream(
         *build_dataset(config, "train"),
         config["data.batch_size"],
         seed,
         workers=config["data.workers"],
         sides=config.get("data.multi_scale"),
     )
-    max_ratio = config.get("model.head.assigner.max_ratio", MAX_RATIO)
-    return _Source(batches, config["data.batch_size"], grid, max_ratio)
 
 
 def _grid_of(config: Config) -> AnchorGrid:

@@ -49,20 +49,10 @@ def divide(
     number: int | None = None,
     seed: int = 0,
 ) -> dict[str, list[str]]:
-    """Divides images at random.
+    """Returns the names of each part, sorted; see ``split_images``.
 
     The draw sorts names by their hash, so that neither the order of files nor a library's random
     numbers change it.
-
-    Args:
-        names: image ids, ``<event>/<image>.jpg``; the event is the folder.
-        parts: see ``split_images``.
-        by: ``image`` meets the shares to the image, ``event`` as far as the sizes of events allow.
-        number: see ``split_images``.
-        seed: see ``split_images``.
-
-    Returns:
-        The names of each part, sorted.
 
     Raises:
         ConfigError: a share is not above 0, they sum to more than 1, a part cannot be the name of
@@ -109,8 +99,8 @@ def split_images(
         root: folder of the images, such as ``WIDER_train/images``.
         parts: share of each part by name; what shares short of 1 leave over is in no part.
         out: folder for the lists ``<part>.txt``, none of which may exist.
-        by: what stays together: all images of an event (a folder), or each image for itself, which
-            meets the shares exactly.
+        by: what stays together: all images of an event (a folder), which meets the shares as far
+            as the sizes of events allow, or each image for itself, which meets them exactly.
         number: how many images are divided, drawn at random (default: all).
         seed: of the draw; another one gives other parts.
 

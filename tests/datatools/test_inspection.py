@@ -14,6 +14,7 @@ from facezoo.data.annotations import open_annotation_files
 from facezoo.data.datasets import SyntheticFaces, WiderFace
 from facezoo.data.images import read_image
 from facezoo.datatools.inspection import KINDS, inspect, write_repaired
+from facezoo.datatools.inspection.image_checks import look_at
 
 EVENT = "0--Parade"
 TRAIN, VAL = 13, 3
@@ -289,17 +290,18 @@ def test_splits_without_images_share_those_of_one_name(tmp_path):
     )
 
 
-def test_each_image_is_read_once_and_none_is_kept(tmp_path):
+def test_each_image_is_read_once_and_none_is_kept(tmp_path, monkeypatch):
     root = clean_synthetic(tmp_path / "data")
     root.write()
     seen = []
 
-    def watch(images, total):
-        for image in images:
-            seen.append((image, total))
+    def watched(paths):
+        for image in look_at(paths):
+            seen.append((image, len(paths)))
             yield image
 
-    inspect(open_annotation_files(root.folder, "val"), watch)
+    monkeypatch.setattr("facezoo.datatools.inspection.check.look_at", watched)
+    inspect(open_annotation_files(root.folder, "val"))
     assert [total for _, total in seen] == [VAL] * VAL  # label.txt names the same images
     for image, _ in seen:
         assert image.size_hw == (96, 96) and len(image.of_pixels) == 16

@@ -115,14 +115,11 @@ class YoloText(AnnotationFile):
                     f"A landmark in YOLO's form lies within the image: {outside.sum():,} of "
                     f"{content.known().sum():,} lie outside and are now unknown."
                 )
-        owners: dict[str, str] = {}
-        for name in content.names:
-            other = owners.setdefault(_label_of(name), name)
-            if other != name:
-                raise DataError(
-                    f"The images {other} and {name} have the same labels, "
-                    f"{path / _label_of(name)}; rename one of them."
-                )
+        for name, other in _sharing(content.names).items():
+            raise DataError(
+                f"The images {other} and {name} have the same labels, {path / _label_of(name)}; "
+                "rename one of them."
+            )
         table = np.round(np.concatenate(values, axis=1), SHARE_DECIMALS)
         for name, faces in face_lines(content, table):
             _write_label(path / _label_of(name), faces)
@@ -202,17 +199,18 @@ class _Labels:
     faults: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        owner: dict[str, str] = {}
-        for name in list_images(self.images):
-            label = _label_of(name)
-            other = owner.setdefault(label, name)
-            if other != name:
-                message = f"the images {other} and {name} have the same labels"
-                self.faults.append(Finding("malformed", str(self.path / label), name, message))
+        names = list_images(self.images)
+        sharing = _sharing(names)
+        for name in names:
+            label = self.path / _label_of(name)
+            if name in sharing:
+                message = f"the images {sharing[name]} and {name} have the same labels"
+                self.faults.append(Finding("malformed", str(label), name, message))
             else:
-                self._read_image(name, self.path / label)
+                self._read_image(name, label)
+        labels = {CLASS_NAMES, *map(_label_of, names)}
         for path in sorted(self.path.rglob("*.txt")):
-            if path.relative_to(self.path).as_posix() not in {*owner, CLASS_NAMES}:
+            if path.relative_to(self.path).as_posix() not in labels:
                 message = f"it belongs to no image in {self.images}"
                 self.faults.append(Finding("malformed", str(path), "", message))
 
@@ -231,6 +229,13 @@ class _Labels:
         for place, problem in sorted(problems.items()):
             where = f"{label}:{place + 1}"
             self.faults.append(Finding("malformed", where, name, problem, entry))
+
+
+def _sharing(names: Sequence[str]) -> dict[str, str]:
+    """Returns the images whose labels are those of an earlier one, with that one's name."""
+    first: dict[str, str] = {}
+    pairs = [(name, first.setdefault(_label_of(name), name)) for name in names]
+    return {name: other for name, other in pairs if other != name}
 
 
 def _label_of(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ from facezoo.datatools.inspection.image_checks import (
     find_copies,
     look_at,
 )
+from facezoo.terminal import tracked
 
 
 class Change(Enum):
@@ -75,7 +76,6 @@ KINDS = {
 """The kinds by name, in the order of reports."""
 
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
-Watch = Callable[[Iterable[ImageFile], int], Iterable[ImageFile]]
 
 
 @dataclass
@@ -122,11 +122,7 @@ def _finding_json(finding: Finding) -> dict[str, str]:
     }
 
 
-def _unwatched(files: Iterable[ImageFile], total: int) -> Iterable[ImageFile]:
-    return files
-
-
-def inspect(files: Sequence[AnnotationFile], watch: Watch = _unwatched) -> list[Inspection]:
+def inspect(files: Sequence[AnnotationFile]) -> list[Inspection]:
     """Finds what is wrong with annotation files and the images they name.
 
     Each image is read once and none is kept. A file whose folder of images is unknown, or has none
@@ -135,7 +131,6 @@ def inspect(files: Sequence[AnnotationFile], watch: Watch = _unwatched) -> list[
 
     Args:
         files: of one data set.
-        watch: is given the images as they are read, and their number, to show how far it is.
 
     Returns:
         One for each file.
@@ -147,7 +142,8 @@ def inspect(files: Sequence[AnnotationFile], watch: Watch = _unwatched) -> list[
         if here
         for path in _paths(file).values()
     )
-    known = dict(zip(paths, watch(look_at(list(paths)), len(paths)), strict=True))
+    looked_at = tracked(look_at(list(paths)), "reading images", len(paths))
+    known = dict(zip(paths, looked_at, strict=True))
     copies = find_copies(files, {path: one for path, one in known.items() if not one.fault})
     inspections = []
     for file, here in zip(files, present, strict=True):

@@ -8,9 +8,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from facezoo.synthetic.colours import Colour, any_colour, jitter, mix, shade, skin_tone
-from facezoo.synthetic.dice import Dice
-from facezoo.synthetic.figures import Image
+from facezoo.synthetic.figures import Colour, Dice, Image, any_colour, jitter, mix, shade, skin_tone
 
 GREENS: tuple[Colour, ...] = ((30, 52, 24), (60, 92, 40), (96, 128, 60), (160, 176, 96))
 EARTH: tuple[Colour, ...] = ((70, 56, 44), (120, 100, 78), (160, 140, 112), (196, 180, 150))

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from facezoo.synthetic.colours import INK, WHITE, Colour, any_colour, is_dark, mix, shade
-from facezoo.synthetic.dice import Dice
-from facezoo.synthetic.figures import DETAIL, FACE, Points, Shape, unit_circle
+from facezoo.synthetic.figures import (
+    DETAIL,
+    FACE,
+    INK,
+    WHITE,
+    Colour,
+    Dice,
+    Points,
+    Shape,
+    any_colour,
+    is_dark,
+    mix,
+    shade,
+    unit_circle,
+)
 from facezoo.synthetic.look import Look, Pose, landmark_points, on_head, outline
 
 NOSE = np.array(
@@ -52,10 +64,7 @@ class FacePainter:
 def draw_features(look: Look, pose: Pose, *, fine: bool) -> list[Shape]:
     """Returns eyes, brows, nose, mouth and beard, back to front.
 
-    Args:
-        look: colours and proportions.
-        pose: yaw and pitch.
-        fine: with details that only larger faces show (iris, lids, nostrils, teeth).
+    Iris, lids, nostrils and teeth only show on the ``fine`` larger faces.
     """
     face = FacePainter(look, pose)
     landmarks, lifts = landmark_points(look)

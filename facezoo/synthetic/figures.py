@@ -1,24 +1,148 @@
-"""Figures: people and things as filled and stroked paths, and the painting of them.
+"""What scenes are drawn with: random choices, colours and figures, and the painting of them.
 
-A figure is planned in units of its own, placed in the image by one similarity transform, and then
-known exactly: what it covers follows from its paths without painting it. Coordinates are
-continuous: the pixel in column i spans i to i + 1, as in half-open boxes.
+A figure is a person or a thing as filled and stroked paths. It is planned in units of its own,
+placed in the image by one similarity transform, and then known exactly: what it covers follows from
+its paths without painting it. Coordinates are continuous: the pixel in column i spans i to i + 1,
+as in half-open boxes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from facezoo.synthetic.colours import Colour
+Option = TypeVar("Option")
+BLOCK = 256
+
+
+class Dice:
+    """Scalar random choices from one generator.
+
+    Uniform numbers are taken in blocks: a call of a NumPy generator per choice would cost as much
+    as the drawing does.
+
+    Args:
+        generator: source of all random numbers; also used directly for arrays of noise.
+    """
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.generator = generator
+        self._units: Iterator[float] = iter(())
+
+    def unit(self) -> float:
+        """Returns a number in [0, 1)."""
+        value = next(self._units, None)
+        if value is None:
+            self._units = iter(self.generator.random(BLOCK).tolist())
+            value = next(self._units)
+        return value
+
+    def uniform(self, low: float, high: float) -> float:
+        """Returns a number in [low, high)."""
+        return low + (high - low) * self.unit()
+
+    def log_uniform(self, low: float, high: float) -> float:
+        """Returns a number in [low, high) whose logarithm is uniform."""
+        return low * math.exp(self.unit() * math.log(high / low))
+
+    def bell(self, spread: float) -> float:
+        """Returns a number around 0 with this standard deviation, never beyond 3 of them."""
+        return 2 * spread * (self.unit() + self.unit() + self.unit() - 1.5)
+
+    def integer(self, low: int, high: int) -> int:
+        """Returns an integer from low to high, both included."""
+        return low + int((high - low + 1) * self.unit())
+
+    def chance(self, probability: float) -> bool:
+        """Returns True with this probability."""
+        return self.unit() < probability
+
+    def pick(self, options: Sequence[Option]) -> Option:
+        """Returns one of the options."""
+        return options[int(len(options) * self.unit())]
+
+    def sign(self) -> int:
+        """Returns -1 or 1."""
+        return 1 if self.unit() < 0.5 else -1
+
+
+Colour = tuple[int, ...]
+"""Red, green and blue, 0 to 255."""
+
+SKIN: tuple[Colour, ...] = (
+    (255, 226, 208), (244, 203, 178), (231, 180, 140), (208, 150, 108),
+    (172, 115, 78), (133, 84, 56), (98, 62, 44), (66, 43, 34),
+)  # fmt: skip
+"""From light to dark; a person's tone lies anywhere between two neighbours."""
+HAIR: tuple[Colour, ...] = (
+    (22, 18, 17), (38, 27, 22), (62, 40, 26), (95, 60, 34), (130, 85, 45), (180, 135, 80),
+    (222, 190, 130), (160, 70, 35), (120, 118, 116), (190, 188, 184), (232, 230, 226),
+)  # fmt: skip
+DYED: tuple[Colour, ...] = ((205, 70, 130), (70, 110, 200), (60, 150, 110), (140, 70, 170))
+CLOTH: tuple[Colour, ...] = (
+    (192, 57, 43), (41, 98, 164), (39, 134, 92), (230, 160, 40), (120, 72, 150), (240, 240, 235),
+    (45, 48, 56), (130, 135, 140), (220, 120, 90), (95, 150, 190), (70, 90, 60), (160, 110, 70),
+    (235, 205, 120), (235, 170, 185), (30, 60, 90), (150, 40, 60),
+)  # fmt: skip
+INK: Colour = (32, 26, 26)
+WHITE: Colour = (248, 246, 242)
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """Returns the colour times ``factor``, darker below 1 and lighter above."""
+    return tuple(min(255, int(channel * factor)) for channel in colour)
+
+
+def mix(first: Colour, second: Colour, share: float) -> Colour:
+    """Returns the first colour with ``share`` of the second mixed in."""
+    return tuple(int(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+
+
+def jitter(dice: Dice, colour: Colour, amount: int = 12) -> Colour:
+    """Returns the colour with each channel moved by at most ``amount``."""
+    moved = (channel + dice.integer(-amount, amount) for channel in colour)
+    return tuple(min(255, max(0, channel)) for channel in moved)
+
+
+def any_colour(dice: Dice) -> Colour:
+    """Returns any colour, seldom a loud one."""
+    loud = dice.integer(0, 255), dice.integer(0, 255), dice.integer(0, 255)
+    return mix(loud, (168, 156, 142), 0.8 * dice.unit())
+
+
+def skin_tone(dice: Dice) -> Colour:
+    """Returns a skin tone, evenly spread from light to dark."""
+    place = dice.uniform(0, len(SKIN) - 1)
+    step = int(place)
+    return jitter(dice, mix(SKIN[step], SKIN[min(step + 1, len(SKIN) - 1)], place - step), 8)
+
+
+def is_dark(skin: Colour) -> bool:
+    """Returns whether small eyes show on this skin by their white rather than as dark spots."""
+    return sum(skin) < 300
+
+
+def hair_colour(dice: Dice, skin: Colour) -> Colour:
+    """Returns a hair colour, now and then a dyed one, rarely a fair one on dark skin."""
+    if dice.chance(0.04):
+        return jitter(dice, dice.pick(DYED), 8)
+    if is_dark(skin) and dice.chance(0.85):
+        return jitter(dice, dice.pick(HAIR[:4] + HAIR[-3:-1]), 6)
+    return jitter(dice, dice.pick(HAIR), 8)
+
+
+def cloth_colour(dice: Dice) -> Colour:
+    """Returns a colour of clothes."""
+    return jitter(dice, dice.pick(CLOTH), 16)
+
 
 Image = MatLike
 Points = NDArray[np.float64]
@@ -32,14 +156,7 @@ FILL_GROWTH = 0.6
 
 
 class Shape(NamedTuple):
-    """One path of a figure.
-
-    Attributes:
-        points: P x 2, in the units of the figure.
-        colour: RGB.
-        width: of the stroke, in the same units; 0 fills the path.
-        role: DETAIL, COVER or FACE.
-    """
+    """One path of a figure, P x 2 points in its units, filled where the stroke has no width."""
 
     points: Points
     colour: Colour
@@ -49,19 +166,12 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """Shapes in image pixels, back to front.
+    """Shapes in image pixels, back to front."""
 
-    Attributes:
-        points: N x 2, of all shapes one after the other.
-        shapes: per shape its first and last index, colour, stroke width in pixels and role.
-        size: height in pixels of what is shown (of the face, for a person).
-        landmarks: 5 x 2, NaN where the face itself hides them; None where there is no face.
-    """
-
-    points: Points
-    shapes: list[tuple[int, int, Colour, float, int]]
-    size: float
-    landmarks: Points | None = None
+    points: Points  # N x 2, of all shapes one after the other
+    shapes: list[tuple[int, int, Colour, float, int]]  # first and last index, colour, stroke, role
+    size: float  # height of what is shown (of the face, for a person)
+    landmarks: Points | None = None  # 5 x 2, NaN where the face hides them; None without a face
 
     def face_points(self) -> Points:
         """Returns the points that bound the face."""
@@ -128,13 +238,7 @@ def path(*points: tuple[float, float]) -> Points:
 
 
 def paint(image: Image, figure: Figure, light: Image) -> None:
-    """Paints the figure over the image, in place.
-
-    Args:
-        image: H x W x 3, RGB.
-        figure: what to paint.
-        light: 2 x 2 x 4, brightness (255 = full) at the corners of the figure; channel 4 is 255.
-    """
+    """Paints the figure over the image, in place; for ``light`` see ``scene.sample_light``."""
     stroke = max(row[3] for row in figure.shapes) / 2 + 1
     low = np.maximum(np.floor(figure.points.min(axis=0) - stroke), 0).astype(int)
     high = np.ceil(figure.points.max(axis=0) + stroke).astype(int)
@@ -186,10 +290,7 @@ def _less_growth(points: Points) -> Points:
 
 
 def mark(owners: Image, figure: Figure, number: int) -> None:
-    """Writes into H x W ``owners`` which pixels show the figure's face and which it hides.
-
-    The face's pixels get ``number``, what else the figure covers gets 0.
-    """
+    """Writes ``number`` into the pixels of the figure's face, and 0 where else it covers some."""
     for first, last, _, stroke, role in figure.shapes:
         if role != DETAIL:
             owner = number if role == FACE else 0

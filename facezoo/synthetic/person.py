@@ -11,41 +11,46 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facezoo.synthetic.colours import CLOTH, INK, WHITE, Colour, cloth_colour, jitter, mix, shade
-from facezoo.synthetic.dice import Dice
 from facezoo.synthetic.features import draw_features, eyewear
 from facezoo.synthetic.figures import (
+    CLOTH,
     COVER,
     FACE,
+    INK,
+    WHITE,
+    Colour,
+    Dice,
     Figure,
     Points,
     Shape,
     box,
+    cloth_colour,
     ellipse,
+    jitter,
     join,
+    mix,
     path,
     place,
+    shade,
     similarity,
     transform,
     unit_circle,
 )
-from facezoo.synthetic.hair import (
+from facezoo.synthetic.look import (
     BACK_SHIFT,
     HATS,
+    Look,
+    Pose,
     fringe,
     hair_behind,
     hat_before,
     hat_behind,
-    sample_style,
-)
-from facezoo.synthetic.look import (
-    Look,
-    Pose,
     landmark_points,
     on_head,
     outline,
     sample_look,
     sample_pose,
+    sample_style,
 )
 
 FRONTS = ("plain", "stripes", "collar", "suit", "suit", "vee", "print")
@@ -61,11 +66,7 @@ def draw_person(
 ) -> Figure:
     """Returns a person whose face's upright box is ``height`` pixels high around ``centre``.
 
-    Args:
-        dice: random choices.
-        height: of the face in pixels.
-        centre: middle of the face's box in the image.
-        standing: drawn with legs, not only down to the chest.
+    It has legs where it is ``standing``, and else ends at the chest.
     """
     look, pose, fine = sample_look(dice), sample_pose(dice), height >= FINE_HEIGHT
     neck = box(-0.36, 0.4, 0.36, 1.3) - (BACK_SHIFT * math.sin(pose.yaw), 0)
@@ -129,17 +130,11 @@ def _at_neck(matrix: Points, x: float, angle: float) -> Points:
 
 
 class Worn(NamedTuple):
-    """Hair, hat, glasses and mask.
-
-    Attributes:
-        behind: what lies behind the face.
-        before: what lies before it.
-        scarf: colour of the scarf that wraps ears and neck, None without one.
-    """
+    """Hair, hat, glasses and mask, behind and before the face."""
 
     behind: list[Shape]
     before: list[Shape]
-    scarf: Colour | None
+    scarf: Colour | None  # that wraps ears and neck
 
 
 def _worn(dice: Dice, look: Look, pose: Pose) -> Worn:
@@ -190,15 +185,7 @@ def _ears(look: Look, pose: Pose, *, fine: bool) -> list[Shape]:
 
 
 def draw_body(dice: Dice, skin: Colour, *, standing: bool, fine: bool, front: bool) -> list[Shape]:
-    """Returns a dressed body.
-
-    Args:
-        dice: random choices.
-        skin: tone of neck, arms and legs.
-        standing: drawn with legs, not only down to the chest.
-        fine: always with details of the clothes, which small figures often lack.
-        front: seen from the front.
-    """
+    """Returns a dressed body, which lacks details of the clothes now and then if it is small."""
     cloth = cloth_colour(dice)
     wide, reach = dice.uniform(1.25, 1.7), 4.4 if standing else 3.2
     torso = path(

@@ -1,4 +1,4 @@
-"""Scenes: where people and things stand, which parts of their faces are visible, and the painting.
+"""Scenes: where people and things stand, what is visible of their faces, painting and camera.
 
 Planning and painting draw from generators of their own, so that the truth of an image is known
 without painting it.
@@ -6,6 +6,7 @@ without painting it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,9 +16,7 @@ from numpy.typing import NDArray
 
 from facezoo.structures import NUM_LANDMARKS
 from facezoo.synthetic.backdrops import draw_backdrop
-from facezoo.synthetic.camera import photograph, sample_light
-from facezoo.synthetic.dice import Dice
-from facezoo.synthetic.figures import FACE, Figure, mark, paint
+from facezoo.synthetic.figures import FACE, Dice, Figure, Image, mark, paint
 from facezoo.synthetic.person import draw_back_view, draw_person
 from facezoo.synthetic.things import DISTRACTORS, OCCLUDERS, draw_thing
 
@@ -30,14 +29,7 @@ SEEN_SHARE = 0.3
 
 @dataclass(frozen=True)
 class Space:
-    """What a scene may hold.
-
-    Attributes:
-        height: of the image in pixels.
-        width: of the image in pixels.
-        face_sizes: lowest and highest face in pixels.
-        max_faces: most faces of one image.
-    """
+    """Size of the image, lowest and highest face in pixels, and most faces of one image."""
 
     height: int
     width: int
@@ -224,3 +216,85 @@ def paint_scene(dice: Dice, figures: list[Figure], space: Space) -> NDArray[np.u
     sizes = [figure.size for figure in figures if figure.landmarks is not None]
     image = photograph(dice, image, min(sizes, default=float(space.height)))
     return np.asarray(image, np.uint8)
+
+
+SHARPEST_BLUR = 0.05
+"""Largest standard deviation of blur, as a share of the smallest face's height."""
+
+
+def sample_light(dice: Dice) -> Image:
+    """Returns the brightness (255 is full) at the corners of each figure, 2 x 2 x RGBA."""
+    darkest = dice.uniform(0.55, 0.95)
+    side, top = dice.uniform(-1, 1), dice.uniform(0, 1)
+    corners = np.array([[side + top, top - side], [side - top, -side - top]]) / 2
+    level = 1 - (1 - darkest) * (1 - corners) / 2
+    warmth = dice.bell(0.03)
+    tint = np.array([1 + warmth, 1.0, 1 - warmth])
+    light = np.full((2, 2, 4), 255, np.uint8)
+    light[..., :3] = np.clip(level[..., None] * tint * 255, 0, 255)
+    return light
+
+
+def photograph(dice: Dice, image: Image, smallest: float) -> Image:
+    """Returns the scene as a camera of any quality sees it.
+
+    The smallest face, ``smallest`` pixels high, has to stay detectable.
+    """
+    if dice.chance(0.4):
+        image = _uneven_light(dice, image)
+    if dice.chance(0.3):
+        image = _blur(dice, image, smallest)
+    if dice.chance(0.6):
+        image = _develop(dice, image)
+    if dice.chance(0.06):
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if dice.chance(0.5):
+        image = _grain(dice, image, smallest)
+    if dice.chance(0.12):
+        quality = dice.integer(35, 85) if smallest > 12 else dice.integer(70, 90)
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return image
+
+
+def _uneven_light(dice: Dice, image: Image) -> Image:
+    darkest = dice.integer(90, 220)
+    field = dice.generator.integers(darkest, 256, (2, 3), np.uint8)
+    field = cv2.resize(field, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(image, cv2.cvtColor(field, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+
+
+def _blur(dice: Dice, image: Image, smallest: float) -> Image:
+    sigma = min(dice.uniform(0.5, 2.2), SHARPEST_BLUR * smallest)
+    if sigma < 0.3:
+        return image
+    if dice.chance(0.6):
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    # A line of length l blurs along itself like a Gaussian of l / sqrt(12).
+    length = max(2.0, sigma * math.sqrt(12))
+    angle, middle = dice.uniform(0, math.pi), int(length) // 2 + 1
+    kernel = np.zeros((2 * middle + 1, 2 * middle + 1), np.float32)
+    across, down = math.cos(angle) * length / 2, math.sin(angle) * length / 2
+    ends = [(round((middle + s * across) * 16), round((middle + s * down) * 16)) for s in (-1, 1)]
+    cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_8, 4)
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
+
+
+def _develop(dice: Dice, image: Image) -> Image:
+    """Exposure, contrast (sometimes very low) and a colour cast, as one table per channel."""
+    contrast = dice.uniform(0.35, 0.6) if dice.chance(0.14) else dice.uniform(0.75, 1.2)
+    middle, gamma = dice.uniform(90, 160), math.exp(dice.bell(0.22))
+    levels = 255 * (np.arange(256) / 255) ** gamma
+    levels = (levels - 128) * contrast + 128 + (middle - 128) * min(1.0, abs(1.3 - contrast))
+    cast = np.array([1 + dice.bell(0.035), 1.0, 1 + dice.bell(0.035)])
+    table = np.clip(levels[:, None] * cast, 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table[None])
+
+
+def _grain(dice: Dice, image: Image, smallest: float) -> Image:
+    strength = dice.uniform(0.02, 0.15 if smallest > 12 else 0.08)
+    size = image.shape if dice.chance(0.5) else (*image.shape[:2], 1)
+    values = dice.generator.integers(0, 256, size, np.uint8)
+    if size[2] == 1:
+        values = cv2.cvtColor(values, cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, 1.0, values, strength, -127.5 * strength)

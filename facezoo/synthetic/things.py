@@ -10,26 +10,24 @@ from collections.abc import Callable
 
 import numpy as np
 
-from facezoo.synthetic.colours import (
+from facezoo.synthetic.figures import (
+    COVER,
     INK,
     WHITE,
     Colour,
-    any_colour,
-    cloth_colour,
-    jitter,
-    shade,
-    skin_tone,
-)
-from facezoo.synthetic.dice import Dice
-from facezoo.synthetic.figures import (
-    COVER,
+    Dice,
     Figure,
     Shape,
+    any_colour,
     box,
+    cloth_colour,
     ellipse,
+    jitter,
     path,
     place,
+    shade,
     similarity,
+    skin_tone,
     transform,
     unit_circle,
 )

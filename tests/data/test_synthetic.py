@@ -10,8 +10,7 @@ import pytest
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.errors import ConfigError
 from facezoo.synthetic import person
-from facezoo.synthetic.dice import Dice
-from facezoo.synthetic.figures import COVER, FACE, Figure, paint
+from facezoo.synthetic.figures import COVER, FACE, Dice, Figure, paint
 from facezoo.synthetic.look import Pose, landmark_points, on_head, sample_look
 from facezoo.synthetic.scene import plan_scene
 from facezoo.synthetic.things import DISTRACTORS, OCCLUDERS, draw_thing

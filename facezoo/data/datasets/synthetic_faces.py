@@ -8,8 +8,7 @@ from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.errors import ConfigError
 from facezoo.registry import DATASETS
 from facezoo.structures import NUM_LANDMARKS, Sample, Truth
-from facezoo.synthetic.dice import Dice
-from facezoo.synthetic.figures import Figure
+from facezoo.synthetic.figures import Dice, Figure
 from facezoo.synthetic.scene import (
     LARGEST_SHARE,
     Annotation,

@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from facezoo.config.config import Config, load_config
-from facezoo.data.loading.collate import collate
+from facezoo.data.loading.samples import collate
 from facezoo.environment import environment
 from facezoo.errors import FacezooError
 from facezoo.factory import build_model, build_optimizer, without_pretrained

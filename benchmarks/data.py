@@ -33,8 +33,7 @@ from common import (
 )
 
 from facezoo.data.build_data import build_dataset
-from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.prefetch import prefetched
+from facezoo.data.loading.loader import prefetched, train_stream
 from facezoo.runs.build_trainer import chosen_algorithms
 from facezoo.structures import Batch
 

@@ -33,7 +33,7 @@ from facezoo.data.loading.cache import ImageCache
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.data.loading.samples import SampleMaker
-from facezoo.data.loading.shared_images import SharedImages, packed
+from facezoo.data.loading.workers import SharedImages, packed
 from facezoo.data.transforms import ColorJitter
 from facezoo.data.transforms.albumentations_adapter import Albumentations
 from facezoo.data.transforms.transform import Transform

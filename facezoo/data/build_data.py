@@ -8,7 +8,7 @@ from typing import Any, Literal
 from facezoo.config.builder import UNBUILT, Builder, add_to_context
 from facezoo.config.config import Config
 from facezoo.data.datasets.face_dataset import FaceDataset
-from facezoo.data.transforms.batch_transform import BatchTransform
+from facezoo.data.transforms.batch import BatchTransform
 from facezoo.data.transforms.transform import Transform
 from facezoo.registry import DATASETS, TRANSFORMS
 

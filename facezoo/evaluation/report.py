@@ -25,8 +25,7 @@ from facezoo.evaluation.evaluated_set import describe_set
 from facezoo.evaluation.judge import EvaluationResults
 from facezoo.inference.drawing import contact_sheet, draw_faces, fit_square
 from facezoo.metrics.evaluator import write_pr_curves
-from facezoo.metrics.matching import is_counted, match_image
-from facezoo.metrics.overlaps import pairwise_iou
+from facezoo.metrics.matching import is_counted, match_image, pairwise_iou
 from facezoo.metrics.predictions import write_coco_predictions, write_widerface_predictions
 from facezoo.structures import Faces, Truth
 

@@ -19,7 +19,7 @@ from facezoo.metrics.evaluate_predictions import (
     read_predictions,
 )
 from facezoo.metrics.evaluator import new_figure
-from facezoo.metrics.evaluators.operating_point import best_threshold
+from facezoo.metrics.evaluators.rates import best_threshold
 from facezoo.metrics.evaluators.slices import Slices
 from facezoo.metrics.evaluators.wider_face_ap import WiderFaceAP
 from facezoo.metrics.matching import match_set

@@ -10,9 +10,8 @@ import numpy as np
 
 from facezoo.errors import DataError
 from facezoo.metrics.evaluator import Evaluator
-from facezoo.metrics.evaluators.calibration import Calibration
-from facezoo.metrics.evaluators.duplicates import Duplicates
 from facezoo.metrics.evaluators.landmark_error import LandmarkError
+from facezoo.metrics.evaluators.rates import Calibration, Duplicates
 from facezoo.metrics.evaluators.slices import Slices
 from facezoo.metrics.evaluators.wider_face_ap import WiderFaceAP
 from facezoo.metrics.official_truth import LAYOUT, find_official_truth

@@ -15,8 +15,7 @@ from facezoo.config.builder import Builder
 from facezoo.config.config import Config
 from facezoo.data.build_data import build_batch_transforms, build_dataset
 from facezoo.data.loading.cache import ImageCache, open_cache
-from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.prefetch import BatchAugmentation
+from facezoo.data.loading.loader import BatchAugmentation, train_stream
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
 from facezoo.evaluation.evaluated_set import with_official_truth

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from facezoo import distributed
 from facezoo.config.config import Config, load_config
 from facezoo.config.sections import TrainSettings
-from facezoo.data.loading.prefetch import BatchAugmentation, prefetched
+from facezoo.data.loading.loader import BatchAugmentation, prefetched
 from facezoo.distributed import RunInterrupted
 from facezoo.errors import FacezooError
 from facezoo.evaluation.judge import Validation

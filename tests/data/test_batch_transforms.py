@@ -11,10 +11,9 @@ import torch
 
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_batch_transforms, build_dataset
-from facezoo.data.loading.collate import collate
-from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.prefetch import BatchAugmentation, prefetched
+from facezoo.data.loading.loader import BatchAugmentation, prefetched, train_stream
 from facezoo.data.loading.sampler import Share, TrainPlan
+from facezoo.data.loading.samples import collate
 from facezoo.data.transforms import (
     BatchColorJitter,
     BatchFlip,
@@ -23,7 +22,7 @@ from facezoo.data.transforms import (
     BatchTransform,
     Flip,
 )
-from facezoo.data.transforms.color_jitter import GREY_WEIGHTS, ColourRanges
+from facezoo.data.transforms.colour import GREY_WEIGHTS, ColourRanges
 from facezoo.errors import ConfigError
 from facezoo.runs.run_check import check_config
 from facezoo.structures import Batch, Sample

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from facezoo.data.transforms import ColorJitter
-from facezoo.data.transforms.color_jitter import GREY_WEIGHTS, colour_change
+from facezoo.data.transforms.colour import GREY_WEIGHTS, colour_change
 from facezoo.errors import ConfigError
 from facezoo.structures import Sample
 

@@ -19,9 +19,9 @@ import torch
 
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
-from facezoo.data.loading.collate import MIN_FACES, collate, padded_faces
 from facezoo.data.loading.loader import train_stream, val_batches
 from facezoo.data.loading.sampler import TrainPlan, epoch_order
+from facezoo.data.loading.samples import MIN_FACES, collate, padded_faces
 from facezoo.data.loading.workers import worker_failure
 from facezoo.data.transforms import Albumentations, Flip, Letterbox, SquareCrop, Transform
 from facezoo.errors import ConfigError, DataError

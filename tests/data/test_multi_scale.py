@@ -14,7 +14,7 @@ from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.loading.sampler import SidePlan, TrainPlan
 from facezoo.data.transforms import Flip, SquareCrop, Transform
-from facezoo.data.transforms.view import scaled_to_side
+from facezoo.data.transforms.transform import scaled_to_side
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch, Sample, Targets
 

@@ -16,8 +16,7 @@ import torch
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_batch_transforms
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
-from facezoo.data.loading.loader import train_stream, val_batches
-from facezoo.data.loading.prefetch import BatchAugmentation
+from facezoo.data.loading.loader import BatchAugmentation, train_stream, val_batches
 from facezoo.data.loading.sampler import Share, TrainPlan, ValPlan, epoch_order
 from facezoo.data.loading.samples import SampleMaker
 from facezoo.data.transforms import (

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
-from facezoo.data.loading.loader import val_batches
-from facezoo.data.loading.prefetch import ahead, prefetched
+from facezoo.data.loading.loader import ahead, prefetched, val_batches
 from facezoo.errors import DataError
 from facezoo.structures import Batch, Targets
 

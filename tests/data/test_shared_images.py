@@ -12,10 +12,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
-from facezoo.data.loading import shared_images
-from facezoo.data.loading.collate import collate
+from facezoo.data.loading import workers
 from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.shared_images import SLOTS, Parcel, SharedImages, packed
+from facezoo.data.loading.samples import collate
+from facezoo.data.loading.workers import SLOTS, Parcel, SharedImages, packed
 from facezoo.data.transforms import Flip, SquareCrop
 from facezoo.errors import DataError
 from facezoo.structures import Batch, Sample
@@ -112,7 +112,7 @@ def test_a_batch_that_fails_frees_its_slot(
 
     shared = SharedImages(2)
     with monkeypatch.context() as patch:
-        patch.setattr(shared_images, "collate", fail)
+        patch.setattr(workers, "collate", fail)
         for _ in range(2):
             with pytest.raises(DataError, match="no batch"):
                 packed([sample(1)], shared, 1)

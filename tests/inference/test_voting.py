@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from facezoo.data.transforms.flip import Flip
+from facezoo.data.transforms.geometric import Flip
 from facezoo.inference.voting import unmirrored, vote
 from facezoo.structures import Faces, Sample
 

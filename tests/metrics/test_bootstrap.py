@@ -11,10 +11,9 @@ import pytest
 from facezoo.data.datasets.wider_face import read_widerface_truth
 from facezoo.errors import ConfigError, DataError
 from facezoo.metrics import bootstrap
-from facezoo.metrics.bootstrap import difference_of_ap
+from facezoo.metrics.bootstrap import RecallTally, Tally, difference_of_ap
 from facezoo.metrics.evaluate_predictions import read_predictions
 from facezoo.metrics.evaluators import Slices, WiderFaceAP
-from facezoo.metrics.tallies import RecallTally, Tally
 from facezoo.structures import Faces, Truth
 
 Set = tuple[dict[str, Faces], dict[str, Truth]]

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from facezoo.metrics import overlaps
-from facezoo.metrics.matching import MISSED, match_image, match_set
-from facezoo.metrics.overlaps import pairwise_iou
+from facezoo.metrics import matching
+from facezoo.metrics.matching import MISSED, match_image, match_set, pairwise_iou
 from facezoo.structures import Faces, Truth
 
 
@@ -70,8 +69,8 @@ def test_overlaps_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     corners = rng.uniform(0, 50, (40, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(0, 50, (40, 2))], axis=1)
     whole = pairwise_iou(boxes, boxes[:7])
-    monkeypatch.setattr(overlaps, "PAIRS_AT_ONCE", 50)
-    blocks = list(overlaps.iou_blocks(boxes, boxes[:7]))
+    monkeypatch.setattr(matching, "PAIRS_AT_ONCE", 50)
+    blocks = list(matching.iou_blocks(boxes, boxes[:7]))
     assert [start for start, _ in blocks] == list(range(0, 40, 7))
     assert (np.concatenate([block for _, block in blocks]) == whole).all()
     plain = [[plain_iou(a, b) for b in boxes[:7]] for a in boxes]

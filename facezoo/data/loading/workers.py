@@ -1,18 +1,33 @@
-"""The processes that read images: how they start, their threads and signals, how they die."""
+"""The processes that read images: how they start, how they die, and the memory that they share.
+
+A page of shared memory that is touched for the first time has to be cleared by the kernel, which
+for the images of a batch costs more than to copy them. So a worker keeps a few *slots* and writes
+the next batch where one that was used up lay. A slot is free again once nothing in the process that
+trains refers to its images any more, not even through a view. A worker without a free slot takes
+memory of its own for that batch.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
 import sys
 import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
+import numpy as np
 import torch
+from torch import Tensor
 
+from facezoo.data.loading.samples import collate
 from facezoo.errors import DataError
+from facezoo.structures import Batch, Sample
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
 
@@ -77,3 +92,124 @@ def worker_failure(error: BaseException) -> DataError | None:
         f"A worker process that reads images (pid {found['pids']}) {died}{probably}: give fewer "
         "data.workers and go on with --resume."
     )
+
+
+SLOTS = 4
+"""Of a worker: the batch that it makes, one that waits, and two that the training holds."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A batch on its way from a worker.
+
+    Attributes:
+        batch: in shared memory.
+        worker: number of the worker.
+        slot: where the images lie; None where they have memory of their own.
+        copied: whether ``batch`` is a copy by now, in page-locked memory.
+    """
+
+    batch: Batch
+    worker: int
+    slot: int | None
+    copied: bool = False
+
+    def pin_memory(self) -> Parcel:
+        """Returns the parcel in page-locked memory (the data loader calls this)."""
+        return replace(self, batch=self.batch.pin_memory(), copied=True)
+
+
+class SharedImages:
+    """The slots of all workers; each worker and the process that trains have one, that agree.
+
+    Args:
+        workers: how many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._share(torch.zeros(workers, SLOTS, dtype=torch.uint8).share_memory_())
+
+    def _share(self, in_use: Tensor) -> None:
+        self._in_use = in_use
+        # A slot is freed whenever its last image goes, maybe in the middle of a compilation or of a
+        # mode that changes what torch does: so not by torch.
+        self._marks = in_use.numpy()
+        self._memory: dict[int, Tensor] = {}
+
+    def __getstate__(self) -> Tensor:
+        """Returns what a spawned process gets: the marks, not a copy of them."""
+        return self._in_use
+
+    def __setstate__(self, state: Tensor) -> None:
+        self._share(state)
+
+    def take(self, worker: int, shape: Sequence[int]) -> tuple[Tensor, int | None]:
+        """Returns uint8 memory of a shape and its slot, in a worker.
+
+        Raises:
+            RuntimeError: there is not enough shared memory.
+        """
+        size = math.prod(shape)
+        free = np.flatnonzero(self._marks[worker] == 0)
+        if not len(free):
+            return torch.empty(tuple(shape), dtype=torch.uint8), None
+        slot = int(free[0])  # the lowest, so that no more slots get memory than are needed
+        if slot not in self._memory or len(self._memory[slot]) < size:
+            self._memory.pop(slot, None)
+            self._memory[slot] = torch.empty(size, dtype=torch.uint8).share_memory_()
+        self._marks[worker, slot] = 1
+        return self._memory[slot][:size].view(tuple(shape)), slot
+
+    def open(self, parcel: Parcel) -> Batch:
+        """Returns the batch of a parcel, in the process that trains, and frees its slot in time."""
+        if parcel.slot is None:
+            return parcel.batch
+        if parcel.copied:
+            self.free(parcel.worker, parcel.slot)
+            return parcel.batch
+        # Every tensor that shows these pixels keeps this array, and nothing else does.
+        array = parcel.batch.images.numpy()
+        weakref.finalize(array, self.free, parcel.worker, parcel.slot)
+        return replace(parcel.batch, images=torch.from_numpy(array))
+
+    def free(self, worker: int, slot: int) -> None:
+        """Lets a slot be taken again."""
+        self._marks[worker, slot] = 0
+
+
+def packed(samples: Sequence[Sample], shared: SharedImages, worker: int) -> Parcel:
+    """Returns the batch of some samples where the process that trains can read it.
+
+    The queue would put it there itself, but where it failed it would lose the batch without an
+    error, and the process that trains would wait for it without an end.
+
+    Args:
+        samples: see ``collate``.
+        shared: of all workers.
+        worker: the number of this one.
+
+    Raises:
+        DataError: they cannot be a batch, or there is not enough shared memory.
+    """
+    slot: int | None = None
+
+    def memory(shape: Sequence[int]) -> Tensor:
+        nonlocal slot
+        images, slot = shared.take(worker, shape)
+        return images
+
+    try:
+        batch = collate(samples, memory)
+        for tensor in (batch.images, batch.maps, *vars(batch.targets).values()):
+            tensor.share_memory_()
+    except Exception as error:
+        if slot is not None:
+            shared.free(worker, slot)
+        if not isinstance(error, RuntimeError):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"A worker process cannot pass on its batch, probably because /dev/shm is too small "
+            f"({reason}): enlarge it or give fewer data.workers, and go on with --resume."
+        ) from error
+    return Parcel(batch, worker, slot)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from facezoo.data.transforms.flip import mirrored_order
-from facezoo.data.transforms.transform import Transform
-from facezoo.data.transforms.view import (
+from facezoo.data.transforms.geometric import mirrored_order
+from facezoo.data.transforms.transform import (
     PROBES,
     SMALLEST_SIDE,
+    Transform,
     box_centres,
     compose,
     nearest_affine,

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.transforms.transform import Transform, check_colour, check_size
-from facezoo.data.transforms.view import (
+from facezoo.data.transforms.transform import (
     MEAN_COLOUR,
     PROBES,
     FaceLimits,
     Small,
+    Transform,
+    check_colour,
+    check_size,
     compose,
     nearest_affine,
 )

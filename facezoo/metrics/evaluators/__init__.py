@@ -1,11 +1,8 @@
-"""Evaluators: one file each, registered by name."""
+"""Evaluators, registered by name."""
 
-from facezoo.metrics.evaluators.calibration import Calibration
 from facezoo.metrics.evaluators.coco_ap import CocoAP
-from facezoo.metrics.evaluators.duplicates import Duplicates
 from facezoo.metrics.evaluators.landmark_error import LandmarkError
-from facezoo.metrics.evaluators.operating_point import OperatingPoint
-from facezoo.metrics.evaluators.recall_by_size import RecallBySize
+from facezoo.metrics.evaluators.rates import Calibration, Duplicates, OperatingPoint, RecallBySize
 from facezoo.metrics.evaluators.slices import Slices
 from facezoo.metrics.evaluators.wider_face_ap import WiderFaceAP
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.metrics.bootstrap import RankingTally, RecallTally, Tally
 from facezoo.metrics.evaluator import Evaluator, Result
-from facezoo.metrics.evaluators.recall_by_size import bucket_names, check_edges
+from facezoo.metrics.evaluators.rates import bucket_names, check_edges
 from facezoo.metrics.matching import Matches, check_share, is_counted, match_set
-from facezoo.metrics.tallies import RankingTally, RecallTally, Tally
 from facezoo.registry import EVALUATORS
 from facezoo.structures import Faces, Truth
 

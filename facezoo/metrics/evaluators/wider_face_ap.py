@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.errors import DataError
+from facezoo.metrics.bootstrap import Tally, ThresholdTally
 from facezoo.metrics.evaluator import NO_FACES, Curve, Evaluator, Result
+from facezoo.metrics.matching import iou_blocks
 from facezoo.metrics.official_truth import (
     OfficialTruth,
     check_official_truth,
     read_official_truth,
 )
-from facezoo.metrics.overlaps import iou_blocks
-from facezoo.metrics.tallies import Tally, ThresholdTally
 from facezoo.registry import EVALUATORS
 from facezoo.structures import Faces, Truth
 

@@ -1,9 +1,9 @@
-"""Brightness, contrast, saturation and hue as one affine change of colours, and ``ColorJitter``.
+"""``ColorJitter`` and ``HSV``.
 
-Each of the four is affine in red, green and blue, so that all of them together are one 3 x 3 matrix
-and one offset (P. Haeberli, "Matrix Operations for Image Processing", 1993). A grey stays a grey
-under saturation and hue, which is why the offset, that of the contrast, is the same in every
-channel. Nothing is clipped in between.
+Brightness, contrast, saturation and hue are each affine in red, green and blue, so that all of them
+together are one 3 x 3 matrix and one offset (P. Haeberli, "Matrix Operations for Image Processing",
+1993). A grey stays a grey under saturation and hue, which is why the offset, that of the contrast,
+is the same in every channel. Nothing is clipped in between.
 """
 
 from __future__ import annotations
@@ -97,10 +97,9 @@ class ColorJitter(Transform):
     """Changes brightness, contrast, saturation and hue by one matrix.
 
     The arguments are those of ``albumentations.ColorJitter``, and so is what they mean, but the
-    hue: it is turned about the axis of greys (P. Haeberli, "Matrix Operations for Image
-    Processing", 1993) and not in HSV, which keeps the mean of the channels in place of the largest.
-    The four come in the order of their names, and colours are clipped once, at the end;
-    albumentations draws the order, and clips after each.
+    hue: it is turned about the axis of greys and not in HSV, which keeps the mean of the channels
+    in place of the largest. The four come in the order of their names, and colours are clipped
+    once, at the end; albumentations draws the order, and clips after each.
 
     Args:
         brightness: greatest change of its factor from 1, either way.
@@ -132,3 +131,48 @@ class ColorJitter(Transform):
         grey = GREY_WEIGHTS @ cv2.mean(sample.image)[:3]
         affine = np.column_stack([matrix, np.full(3, grey_share * grey)])
         return replace(sample, image=np.asarray(cv2.transform(sample.image, affine), np.uint8))
+
+
+@TRANSFORMS.register
+class HSV(Transform):
+    """Turns the hue and multiplies saturation and value, each by a draw of its own (YOLOv5).
+
+    By tables of 256 entries. The hue is turned; YOLOv5 multiplies it, which leaves red as it is.
+
+    Args:
+        hue: greatest turn either way, as a share of the colour circle.
+        saturation: greatest change of the factor from 1.
+        value: greatest change of the factor from 1.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+
+    def __init__(self, hue: float = 0.015, saturation: float = 0.7, value: float = 0.4) -> None:
+        for name, given, most in (
+            ("hue", hue, 0.5),
+            ("saturation", saturation, 1.0),
+            ("value", value, 1.0),
+        ):
+            if not 0 <= given <= most:
+                raise ConfigError(f"{name} of HSV is {given}; give a share from 0 to {most:g}.")
+        self.most = (hue, saturation, value)
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Returns the sample in other colours; boxes and landmarks are as they were."""
+        if not any(self.most):
+            return sample  # the way to HSV and back rounds colours
+        turn, saturation, value = generator.uniform(-1, 1, 3) * self.most
+        levels = np.arange(256)
+        tables = np.stack(
+            [
+                np.rint(levels + turn * 256) % 256,
+                np.rint(np.clip(levels * (1 + saturation), 0, 255)),
+                np.rint(np.clip(levels * (1 + value), 0, 255)),
+            ],
+            axis=-1,
+        ).astype(np.uint8)
+        # FULL: 256 hues in place of 180.
+        pixels = cv2.LUT(cv2.cvtColor(sample.image, cv2.COLOR_RGB2HSV_FULL), tables[None])
+        image = cv2.cvtColor(pixels, cv2.COLOR_HSV2RGB_FULL)
+        return replace(sample, image=np.asarray(image, np.uint8))

@@ -1,16 +1,112 @@
-"""``SquareCrop``: the random square crop of RetinaFace."""
+"""``Flip``, ``Letterbox`` and ``SquareCrop``: mirrored, whole in a square, or a square of it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.transforms.transform import Transform, check_colour, check_size
-from facezoo.data.transforms.view import MEAN_COLOUR, FaceLimits, Small, box_centres, rescaled
+from facezoo.data.transforms.transform import (
+    MEAN_COLOUR,
+    FaceLimits,
+    Small,
+    Transform,
+    box_centres,
+    check_colour,
+    check_probability,
+    check_size,
+    compose,
+    rescaled,
+)
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
-from facezoo.structures import Sample
+from facezoo.structures import MIRRORED_LANDMARKS, NUM_LANDMARKS, Sample
+
+
+@TRANSFORMS.register
+class Flip(Transform):
+    """Mirrors left and right; the eyes change places, and so do the corners of the mouth.
+
+    Args:
+        p: probability.
+
+    Raises:
+        ConfigError: ``p`` is no probability.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        check_probability(p, "Flip")
+        self.p = p
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Returns the sample, mirrored with probability ``p``."""
+        if generator.random() >= self.p:
+            return sample
+        width = sample.image.shape[1]
+        boxes = sample.boxes.copy()
+        boxes[:, [0, 2]] = width - sample.boxes[:, [2, 0]]
+        landmarks = sample.landmarks.copy()
+        landmarks[..., 0] = width - landmarks[..., 0]
+        return replace(
+            sample,
+            image=np.asarray(cv2.flip(sample.image, 1), np.uint8),
+            boxes=boxes,
+            landmarks=mirrored_order(landmarks),
+            to_original=compose(sample.to_original, np.array([[-1.0, 0, width], [0, 1, 0]])),
+        )
+
+
+def mirrored_order(landmarks: np.ndarray) -> np.ndarray:
+    """Returns n x L x 2 landmarks in the order of a mirror image; only five have a known one."""
+    if landmarks.shape[1] != NUM_LANDMARKS:
+        return landmarks
+    return landmarks[:, MIRRORED_LANDMARKS]
+
+
+@TRANSFORMS.register
+class Letterbox(Transform):
+    """Scales the longer side to ``size``, up or down (bilinear), and pads to a square.
+
+    No face is dropped and no box clipped. Sides are whole pixels, so the two scales may differ by
+    the rounding of the shorter side; boxes, landmarks and map follow the real ones.
+
+    Args:
+        size: side of the square in pixels.
+        value: colour of the padding, RGB.
+        centred: pad on both sides instead of right and below.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        value: tuple[int, int, int] = MEAN_COLOUR,
+        centred: bool = False,
+    ) -> None:
+        check_size(size, "Letterbox")
+        check_colour(value, "Letterbox")
+        self.size = size
+        self.value = value
+        self.centred = centred
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Returns the sample, scaled and padded; nothing is random."""
+        before_hw = sample.image.shape[:2]
+        scale = self.size / max(before_hw)
+        height, width = (max(1, round(side * scale)) for side in before_hw)
+        left = (self.size - width) // 2 if self.centred else 0
+        top = (self.size - height) // 2 if self.centred else 0
+        below, right = self.size - height - top, self.size - width - left
+        scaled = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
+        image = cv2.copyMakeBorder(
+            scaled, top, below, left, right, cv2.BORDER_CONSTANT, value=self.value
+        )
+        scale_xy = (width / before_hw[1], height / before_hw[0])
+        return rescaled(sample, np.asarray(image, np.uint8), scale_xy, (left, top))
 
 
 @TRANSFORMS.register

@@ -81,6 +81,16 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
+def read_only_image(path: str | Path) -> NDArray[np.uint8]:
+    """Returns a photograph as ``read_image`` does, but read-only, as one from a cache has to be.
+
+    That it always is lets what writes into it fail at once, not at the first one of a cache.
+    """
+    image = read_image(path)
+    image.flags.writeable = False
+    return image
+
+
 def write_image(path: str | Path, image: NDArray[np.uint8], jpeg_quality: int = 95) -> None:
     """Writes a picture in the format that the ending of its name says.
 

@@ -162,12 +162,7 @@ class Resampler(Protocol):
     def tallies(
         self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]
     ) -> dict[str, Tally]:
-        """Returns its numbers, kept apart by image in the order of ``truth``.
-
-        Args:
-            predictions: by image id.
-            truth: by image id.
-        """
+        """Returns its numbers, kept apart by image in the order of ``truth``; see ``Evaluator``."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import torch
 from facezoo import distributed
 from facezoo.config.builder import Builder
 from facezoo.config.config import Config
+from facezoo.config.sections import cache_bytes
 from facezoo.data.build_data import build_batch_transforms, build_dataset
-from facezoo.data.loading.cache import ImageCache, open_cache
+from facezoo.data.loading.cache import ImageCache
 from facezoo.data.loading.loader import BatchAugmentation, train_stream
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
@@ -81,7 +82,8 @@ def build_trainer(start: Start, init_from: str | None) -> Trainer:
         keep_freed_memory()
     seed_generators(settings.seed)
     dataset, transforms = build_dataset(config, "train")
-    cache = open_cache(data.cache, data.cache_limit)
+    limit = cache_bytes(data.cache_limit)
+    cache = None if data.cache is None else ImageCache(data.cache, limit)
     model = build_model(config)
     if init_from is not None:
         for line in load_parts(model, init_from):

@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from facezoo.config.config import load_config
+from facezoo.config.sections import cache_bytes
+from facezoo.data import images
 from facezoo.data.datasets.annotated_images import AnnotatedImages, Annotations
 from facezoo.data.datasets.combined import Concat, Subset
-from facezoo.data.images import read_image, write_image
-from facezoo.data.loading import cache as cache_module
-from facezoo.data.loading.cache import ImageCache, open_cache, read_only_image
+from facezoo.data.images import read_image, read_only_image, write_image
+from facezoo.data.loading.cache import ImageCache
 from facezoo.data.loading.loader import train_stream, val_batches
 from facezoo.data.transforms import (
     HSV,
@@ -65,7 +66,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return read_image(path)
 
-    monkeypatch.setattr(cache_module, "read_image", read)
+    monkeypatch.setattr(images, "read_image", read)
     return names
 
 
@@ -272,22 +273,21 @@ def test_a_folder_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_memory_is_gone_and_an_empty_folder_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^data\.cache: memory is gone; .*=/dev/shm/"):
-        open_cache("memory", "8GiB")
+        ImageCache("memory", 2**30)
     for place in ("", " "):
         with pytest.raises(ConfigError, match=r"data\.cache is empty; give a folder, or null"):
             load_config({"data": {"cache": place}})
 
 
 @pytest.mark.parametrize(("limit", "found"), [(10**6, 10**6), ("2KB", 2000), ("1.5 MiB", 1572864)])
-def test_a_limit_is_a_number_of_bytes(limit: int | str, found: int, tmp_path: Path) -> None:
-    cache = open_cache(str(tmp_path), limit)
-    assert cache is not None and cache.limit == found
+def test_a_limit_is_a_number_of_bytes(limit: int | str, found: int) -> None:
+    assert cache_bytes(limit) == found
 
 
 @pytest.mark.parametrize("limit", [0, -5, "much", "8 bananas"])
-def test_a_limit_that_is_none_is_one_sentence(limit: int | str, tmp_path: Path) -> None:
+def test_a_limit_that_is_none_is_one_sentence(limit: int | str) -> None:
     with pytest.raises(ConfigError, match=r"^data.cache_limit is .*; give a number of bytes"):
-        open_cache(str(tmp_path), limit)
+        cache_bytes(limit)
 
 
 def stream(dataset: AnnotatedImages, cache: ImageCache | None, **options: object) -> list[Batch]:

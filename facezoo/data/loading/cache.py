@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facezoo.config.sections import cache_bytes
-from facezoo.data.images import read_image
+from facezoo.data.images import read_only_image
 from facezoo.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
@@ -51,10 +50,16 @@ class ImageCache:
         limit: bytes of all files. Processes that fill the last of it at once may exceed it.
 
     Raises:
+        ConfigError: the folder is ``memory``, as older versions had it.
         DataError: there can be no such folder.
     """
 
     def __init__(self, folder: str | Path, limit: int) -> None:
+        if folder == "memory":
+            raise ConfigError(
+                "data.cache: memory is gone; give a folder that lies in memory, such as "
+                "data.cache=/dev/shm/images, and remove it when you no longer need it."
+            )
         self.folder = Path(folder).expanduser()
         self.limit = limit
         self._claimed = 0
@@ -70,11 +75,7 @@ class ImageCache:
             ) from error
 
     def read(self, path: str | Path) -> NDArray[np.uint8]:
-        """Returns what ``read_only_image`` does.
-
-        Raises:
-            DataError: see there.
-        """
+        """Returns and raises what ``read_only_image`` does."""
         file = self._file(path)
         image = None if file is None else self._load(file)
         if image is None:
@@ -88,9 +89,7 @@ class ImageCache:
         reason = int(self._stopped[0])
         if reason and not self._warned:
             self._warned = True
-            logger.warning(
-                WARNINGS[reason].format(folder=self.folder, limit=self.limit / 2**20),
-            )
+            logger.warning(WARNINGS[reason].format(folder=self.folder, limit=self.limit / 2**20))
 
     def _file(self, path: str | Path) -> Path | None:
         """Returns the file of a photograph; None where there is no such photograph."""
@@ -150,38 +149,3 @@ class ImageCache:
             self._claimed = max(room // RECOUNTS, min(room, size))
         self._claimed -= size
         return self._claimed >= 0
-
-
-def open_cache(folder: str | None, limit: int | str) -> ImageCache | None:
-    """Returns the cache that ``data.cache`` and ``data.cache_limit`` ask for.
-
-    Args:
-        folder: None for no cache.
-        limit: bytes, as a number or such as ``8GiB``.
-
-    Raises:
-        ConfigError: the limit is none, or the folder is ``memory``, as older versions had it.
-        DataError: there can be no such folder.
-    """
-    if folder is None:
-        return None
-    if folder == "memory":
-        raise ConfigError(
-            "data.cache: memory is gone; give a folder that lies in memory, such as "
-            "data.cache=/dev/shm/images, and remove it when you no longer need it."
-        )
-    return ImageCache(folder, cache_bytes(limit))
-
-
-def read_only_image(path: str | Path) -> NDArray[np.uint8]:
-    """Returns a photograph as ``facezoo.data.images.read_image`` does, but read-only.
-
-    From a cache it has to be; that it always is lets what writes into it fail at once, instead of
-    at the first photograph that the cache has.
-
-    Raises:
-        DataError: see there.
-    """
-    image = read_image(path)
-    image.flags.writeable = False
-    return image

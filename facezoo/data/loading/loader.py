@@ -132,13 +132,6 @@ def _check(batch_size: int, workers: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Failure:
-    """An error on its way out of a worker: raised there, it would come out with a traceback."""
-
-    error: FacezooError
-
-
-@dataclass(frozen=True)
 class _BatchMaker(Dataset[Any]):
     """Makes a batch from its number."""
 
@@ -146,7 +139,7 @@ class _BatchMaker(Dataset[Any]):
     side_of: SidePlan | None = None
     shared: SharedImages | None = None
 
-    def __getitem__(self, number: int) -> Batch | Parcel | _Failure:
+    def __getitem__(self, number: int) -> Batch | Parcel | FacezooError:
         try:
             unreadable: list[str] = []
             samples = [self.samples(one, unreadable) for one in self.samples.plan(number)]
@@ -159,7 +152,7 @@ class _BatchMaker(Dataset[Any]):
             batch = replace(parcel.batch, unreadable=tuple(unreadable))
             return replace(parcel, batch=batch)
         except FacezooError as error:
-            return _Failure(error)
+            return error  # raised in a worker, it would come out with a traceback
 
 
 def _to_side(sample: Sample, side: int) -> Sample:
@@ -195,8 +188,8 @@ def _iterate(
     named: set[str] = set()
     try:
         for item in loader:
-            if isinstance(item, _Failure):
-                raise item.error
+            if isinstance(item, FacezooError):
+                raise item
             if shared is not None:
                 item = shared.open(item)
             for reason in dict.fromkeys(item.unreadable):

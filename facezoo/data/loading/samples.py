@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facezoo.data.datasets.face_dataset import FaceDataset
-from facezoo.data.loading.cache import ImageCache, read_only_image
+from facezoo.data.images import read_only_image
+from facezoo.data.loading.cache import ImageCache
 from facezoo.data.loading.sampler import Plan
 from facezoo.data.transforms.transform import PartnerTransform, Transform
 from facezoo.errors import DataError
@@ -144,19 +145,12 @@ OnUnreadable = Literal["stop", "next"]
 
 @dataclass(frozen=True)
 class _Work:
-    """What is needed to make a sample, or a partner of one.
-
-    Attributes:
-        position: see ``facezoo.data.loading.sampler``.
-        path: of a partner, see ``Plan.partner_generator``; empty for the sample itself.
-        generator: of all that is random about it.
-        unreadable: is given the error of each image that could not be read.
-    """
+    """What is needed to make a sample, or a partner of one."""
 
     position: int
-    path: tuple[int, ...]
+    path: tuple[int, ...]  # of a partner, see ``Plan.partner_generator``; else empty
     generator: np.random.Generator
-    unreadable: list[str]
+    unreadable: list[str]  # is given the error of each image that could not be read
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.errors import ConfigError
-from facezoo.metrics.evaluator import NO_FACES, Evaluator, Result
-from facezoo.metrics.matching import check_share, is_counted, match_set
+from facezoo.metrics.evaluator import NO_FACES, Result
+from facezoo.metrics.matching import MatchingEvaluator, is_counted, match_set
 from facezoo.registry import EVALUATORS
 from facezoo.structures import NUM_LANDMARKS, Faces, Truth
 
@@ -19,7 +19,7 @@ POINTS = 5
 
 
 @EVALUATORS.register
-class LandmarkError(Evaluator):
+class LandmarkError(MatchingEvaluator):
     """Normalised mean error of the landmarks of the faces that were found.
 
         landmark_error/box              mean over faces, by the root of the box's area
@@ -49,11 +49,8 @@ class LandmarkError(Evaluator):
     def __init__(self, limit: float = 0.1, iou: float = 0.5, score_thresh: float = 0.0) -> None:
         if not limit > 0:
             raise ConfigError(f"LandmarkError takes a limit above 0, not {limit}.")
-        check_share("LandmarkError", "iou", iou)
-        check_share("LandmarkError", "score_thresh", score_thresh)
         self.limit = limit
-        self.iou = iou
-        self.score_thresh = score_thresh
+        super().__init__(iou, score_thresh)
 
     def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
         """Returns the numbers of a set; see ``Evaluator``."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.errors import ConfigError
-from facezoo.metrics.evaluator import Evaluator, Result
-from facezoo.metrics.matching import Matches, check_share, iou_blocks, match_set
+from facezoo.metrics.matching import Matches, MatchingEvaluator, iou_blocks
 from facezoo.registry import EVALUATORS
-from facezoo.structures import Faces, Truth
+
+logger = logging.getLogger(__name__)
 
 
 @EVALUATORS.register
-class OperatingPoint(Evaluator):
+class OperatingPoint(MatchingEvaluator):
     """Precision, recall and F1 at a threshold, and the threshold of the best F1.
 
         operating_point/precision, /recall, /f1    at ``score_thresh``
@@ -37,14 +37,9 @@ class OperatingPoint(Evaluator):
     """
 
     def __init__(self, score_thresh: float = 0.5, iou: float = 0.5) -> None:
-        check_share("OperatingPoint", "score_thresh", score_thresh)
-        check_share("OperatingPoint", "iou", iou)
-        self.score_thresh = score_thresh
-        self.iou = iou
+        super().__init__(iou, score_thresh)
 
-    def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
-        """Returns the numbers of a set; see ``Evaluator``."""
-        matches = match_set(predictions, truth, self.iou)
+    def _numbers(self, matches: Matches) -> dict[str, float]:
         shown = matches.scores >= self.score_thresh
         hits = int((matches.hit & shown).sum())
         judged = int((~matches.absorbed & shown).sum())
@@ -58,7 +53,7 @@ class OperatingPoint(Evaluator):
             "best_f1": best_f1,
             "faces_per_image": int(shown.sum()) / max(1, matches.images),
         }
-        return Result({f"operating_point/{name}": value for name, value in metrics.items()})
+        return {f"operating_point/{name}": value for name, value in metrics.items()}
 
 
 def best_threshold(matches: Matches) -> tuple[float | None, float]:
@@ -77,7 +72,7 @@ def best_threshold(matches: Matches) -> tuple[float | None, float]:
 
 
 @EVALUATORS.register
-class RecallBySize(Evaluator):
+class RecallBySize(MatchingEvaluator):
     """Recall in buckets of face height, so that "misses small faces" is a number.
 
         recall_by_size/8-16          share found of the faces from 8 to below 16 px high
@@ -103,15 +98,10 @@ class RecallBySize(Evaluator):
         score_thresh: float = 0.0,
     ) -> None:
         check_edges("RecallBySize", edges)
-        check_share("RecallBySize", "iou", iou)
-        check_share("RecallBySize", "score_thresh", score_thresh)
         self.edges = tuple(edges)
-        self.iou = iou
-        self.score_thresh = score_thresh
+        super().__init__(iou, score_thresh)
 
-    def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
-        """Returns the numbers of a set; see ``Evaluator``."""
-        matches = match_set(predictions, truth, self.iou)
+    def _numbers(self, matches: Matches) -> dict[str, float]:
         found = matches.found_at >= self.score_thresh
         buckets = np.searchsorted(self.edges, matches.heights, side="right") - 1
         faces = np.bincount(buckets, minlength=len(self.edges))
@@ -123,7 +113,7 @@ class RecallBySize(Evaluator):
             if count:
                 metrics[f"recall_by_size/{name}"] = hit / count
             metrics[f"recall_by_size/{name}_faces"] = float(count)
-        return Result(metrics)
+        return metrics
 
 
 def bucket_names(edges: Sequence[int]) -> list[str]:
@@ -138,11 +128,8 @@ def check_edges(owner: str, edges: Sequence[int]) -> None:
         raise ConfigError(f"{owner} takes edges that rise from 0, such as [0, 8, 16], not {edges}.")
 
 
-logger = logging.getLogger(__name__)
-
-
 @EVALUATORS.register
-class Calibration(Evaluator):
+class Calibration(MatchingEvaluator):
     """The reliability curve of the scores, and how far it lies from the diagonal.
 
         calibration/0.7-0.8/precision     share of the predictions in the bin that found a face
@@ -169,13 +156,10 @@ class Calibration(Evaluator):
     def __init__(self, bins: int = 10, iou: float = 0.5) -> None:
         if bins < 1:
             raise ConfigError(f"Calibration takes bins from 1 on, not {bins}.")
-        check_share("Calibration", "iou", iou)
         self.bins = bins
-        self.iou = iou
+        super().__init__(iou)
 
-    def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
-        """Returns the numbers of a set; see ``Evaluator``."""
-        matches = match_set(predictions, truth, self.iou)
+    def _numbers(self, matches: Matches) -> dict[str, float]:
         scores = matches.scores[~matches.absorbed].astype(np.float64)
         metrics = {"calibration/predictions": float(len(scores))}
         outside = int(((scores < 0) | (scores > 1)).sum())
@@ -186,7 +170,7 @@ class Calibration(Evaluator):
                 len(scores),
             )
         if outside or not len(scores):
-            return Result(metrics)
+            return metrics
         edges = np.arange(self.bins + 1) / self.bins
         bins = np.minimum(np.searchsorted(edges, scores, side="right") - 1, self.bins - 1)
         counts = np.bincount(bins, minlength=self.bins)
@@ -199,11 +183,11 @@ class Calibration(Evaluator):
                 metrics[f"{name}/precision"] = float(hits[i] / count)
                 metrics[f"{name}/score"] = float(totals[i] / count)
             metrics[f"{name}_predictions"] = float(count)
-        return Result(metrics)
+        return metrics
 
 
 @EVALUATORS.register
-class Duplicates(Evaluator):
+class Duplicates(MatchingEvaluator):
     """Predictions on a face that another prediction has found already.
 
         duplicates/per_image        duplicates over images
@@ -224,15 +208,7 @@ class Duplicates(Evaluator):
         ConfigError: an argument is not from 0 to 1.
     """
 
-    def __init__(self, iou: float = 0.5, score_thresh: float = 0.0) -> None:
-        check_share("Duplicates", "iou", iou)
-        check_share("Duplicates", "score_thresh", score_thresh)
-        self.iou = iou
-        self.score_thresh = score_thresh
-
-    def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
-        """Returns the numbers of a set; see ``Evaluator``."""
-        matches = match_set(predictions, truth, self.iou)
+    def _numbers(self, matches: Matches) -> dict[str, float]:
         shown = matches.scores >= self.score_thresh
         alarms = np.flatnonzero(matches.false_alarm & shown)
         doubled = _face_below(matches, alarms, self.iou)
@@ -243,7 +219,7 @@ class Duplicates(Evaluator):
             "doubled_faces": float(len(np.unique(doubled))),
             "share_of_false_alarms": len(doubled) / max(1, len(alarms)),
         }
-        return Result({f"duplicates/{name}": value for name, value in metrics.items()})
+        return {f"duplicates/{name}": value for name, value in metrics.items()}
 
 
 def _face_below(matches: Matches, alarms: NDArray[np.intp], iou: float) -> NDArray[np.intp]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.metrics.bootstrap import RankingTally, RecallTally, Tally
-from facezoo.metrics.evaluator import Evaluator, Result
+from facezoo.metrics.evaluator import Result
 from facezoo.metrics.evaluators.rates import bucket_names, check_edges
-from facezoo.metrics.matching import Matches, check_share, is_counted, match_set
+from facezoo.metrics.matching import Matches, MatchingEvaluator, is_counted, match_set
 from facezoo.registry import EVALUATORS
 from facezoo.structures import Faces, Truth
 
@@ -42,7 +42,7 @@ class Attribute:
 
 
 @EVALUATORS.register
-class Slices(Evaluator):
+class Slices(MatchingEvaluator):
     """Recall by what makes a face hard, and average precision by height.
 
         slices/all/recall, /ap            of all faces
@@ -77,11 +77,8 @@ class Slices(Evaluator):
         score_thresh: float = 0.0,
     ) -> None:
         check_edges("Slices", edges)
-        check_share("Slices", "iou", iou)
-        check_share("Slices", "score_thresh", score_thresh)
         self.edges = tuple(edges)
-        self.iou = iou
-        self.score_thresh = score_thresh
+        super().__init__(iou, score_thresh)
 
     def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
         """Returns the numbers of a set; see ``Evaluator``."""
@@ -97,12 +94,7 @@ class Slices(Evaluator):
     def tallies(
         self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]
     ) -> dict[str, Tally]:
-        """Returns the recalls and average precisions, kept apart by image.
-
-        Args:
-            predictions: by image id.
-            truth: by image id.
-        """
+        """Returns the recalls and average precisions, kept apart by image."""
         matches = match_set(predictions, truth, self.iou)
         everything = np.ones(len(matches.heights), np.bool_)
         tallies: dict[str, Tally] = {

@@ -86,10 +86,6 @@ class WiderFaceAP(Evaluator):
         """Returns the average precisions, kept apart by image.
 
         Whatever is made of the images, scores stay normalised over the whole set.
-
-        Args:
-            predictions: by image id.
-            truth: by image id.
         """
         boxes, counted = self._subsets(truth)
         proposals = _propose(predictions, boxes)
@@ -138,16 +134,10 @@ class WiderFaceAP(Evaluator):
 
 @dataclass(frozen=True)
 class _Proposals:
-    """The proposals of a set, best first.
+    """The P proposals of a set, best first; faces and images are counted through the set."""
 
-    Attributes:
-        scores: P, float64, normalised.
-        face: P, the face that each lies on, counted through the whole set; -1 for none.
-        images: P, the image of each, counted through the set.
-    """
-
-    scores: NDArray[np.float64]
-    face: NDArray[np.intp]
+    scores: NDArray[np.float64]  # normalised
+    face: NDArray[np.intp]  # that each lies on, -1 for none
     images: NDArray[np.intp]
 
 

@@ -58,6 +58,7 @@ def statistics(file: AnnotationFile) -> dict[str, Any]:
     per_image = np.bincount(file.owners, minlength=len(file.names))
     usable = file.has_area()
     boxes = file.boxes[usable]
+    known = OFFICIAL_COUNTS.get(file.split) if file.format == "widerface" else None
     return {
         "images": len(file.names),
         "faces": len(file.boxes),
@@ -74,7 +75,7 @@ def statistics(file: AnnotationFile) -> dict[str, Any]:
         "ignored": int((file.ignore & usable).sum()),
         "with_landmarks": int(file.known().any(axis=1).sum()),
         "attributes": _attributes(file),
-        "official": _is_official(file),
+        "official": (len(file.names), len(file.boxes)) == known if known else None,
     }
 
 
@@ -97,12 +98,6 @@ def _attributes(file: AnnotationFile) -> dict[str, dict[str, int]] | None:
             counts[ATTRIBUTE_VALUES[name][value] if known else str(value)] = int(count)
         found[name] = counts
     return found
-
-
-def _is_official(file: AnnotationFile) -> bool | None:
-    if file.format != "widerface" or file.split not in OFFICIAL_COUNTS:
-        return None
-    return (len(file.names), len(file.boxes)) == OFFICIAL_COUNTS[file.split]
 
 
 def plot_statistics(counted: Mapping[str, Mapping[str, Any]], path: Path) -> None:

@@ -17,7 +17,6 @@ from facezoo.data.annotations.annotation_file import AnnotationFile, Finding
 from facezoo.data.annotations.image_files import pictures_in
 from facezoo.datatools.inspection.box_checks import check_faces
 from facezoo.datatools.inspection.image_checks import (
-    Copies,
     ImageFile,
     find_copies,
     look_at,
@@ -135,7 +134,7 @@ def inspect(files: Sequence[AnnotationFile]) -> list[Inspection]:
     Returns:
         One for each file.
     """
-    present = [_annotated_images_exist(file) for file in files]
+    present = [any(map(os.path.exists, _paths(file).values())) for file in files]
     paths = dict.fromkeys(
         path
         for file, here in zip(files, present, strict=True)
@@ -150,7 +149,11 @@ def inspect(files: Sequence[AnnotationFile]) -> list[Inspection]:
         images = {name: known[path] for name, path in _paths(file).items()} if here else {}
         # Of an image that a reader of headers could not read, reading it says more.
         findings = [one for one in file.faults if one.kind != "unreadable_image"]
-        findings += [*_about_images(file, images, here), *_about_copies(file, copies)]
+        findings += _about_images(file, images, here)
+        findings += [
+            Finding(kind, file.place_of_image(entry), file.names[entry], message, entry)
+            for entry, (kind, message) in copies[file.path].items()
+        ]
         sizes_hw = _sizes(file, images)
         findings += check_faces(file, sizes_hw)
         findings.sort(key=lambda finding: ORDER[finding.kind])
@@ -158,19 +161,9 @@ def inspect(files: Sequence[AnnotationFile]) -> list[Inspection]:
     return inspections
 
 
-def _about_copies(file: AnnotationFile, copies: Copies) -> Iterator[Finding]:
-    """Yields the images of a file that are copies of others."""
-    for entry, (kind, message) in copies.get(file.path, {}).items():
-        yield Finding(kind, file.place_of_image(entry), file.names[entry], message, entry)
-
-
 def _paths(file: AnnotationFile) -> dict[str, Path]:
     """Returns the paths of the annotated images by name."""
     return {} if file.folder is None else {name: file.folder / name for name in file.names}
-
-
-def _annotated_images_exist(file: AnnotationFile) -> bool:
-    return any(map(os.path.exists, _paths(file).values()))
 
 
 def _about_images(

@@ -20,9 +20,10 @@ from facezoo.data.transforms import (
     BatchGaussianBlur,
     BatchGrey,
     BatchTransform,
+    ColorJitter,
     Flip,
 )
-from facezoo.data.transforms.colour import GREY_WEIGHTS, ColourRanges
+from facezoo.data.transforms.colour import GREY_WEIGHTS
 from facezoo.errors import ConfigError
 from facezoo.runs.run_check import check_config
 from facezoo.structures import Batch, Sample
@@ -97,7 +98,9 @@ def test_colours_are_those_of_the_matrix_of_each_image() -> None:
     changed = 0
     for number in range(6):
         image = batch.images[number].permute(1, 2, 0).double().numpy()
-        change = ColourRanges("", 0.5, 0.5, 0.5, 0.2, 0.6).draw(np.random.default_rng([0, number]))
+        change = ColorJitter(0.5, 0.5, 0.5, 0.2, 0.6).draw_change(
+            np.random.default_rng([0, number])
+        )
         if change is None:
             assert torch.equal(found[number], batch.images[number])
             continue

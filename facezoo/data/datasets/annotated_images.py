@@ -12,7 +12,6 @@ from facezoo.data.annotations.annotation_file import Annotations
 from facezoo.data.annotations.coco_json import CocoJson
 from facezoo.data.annotations.yolo_txt import YoloText
 from facezoo.data.datasets.face_dataset import FaceDataset, ReadImage
-from facezoo.data.images import read_image
 from facezoo.errors import DataError
 from facezoo.registry import DATASETS
 from facezoo.structures import NUM_LANDMARKS, Sample, Truth
@@ -61,10 +60,6 @@ class AnnotatedImages(FaceDataset):
 
     def __len__(self) -> int:
         return len(self.annotations.names)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Returns image ``index`` with its faces."""
-        return self.sample(index, read_image)
 
     def sample(self, index: int, read: ReadImage) -> Sample:
         """Returns image ``index`` with its faces; only here the image is read, by ``read``."""

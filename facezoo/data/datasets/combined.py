@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from facezoo.data.datasets.face_dataset import FaceDataset, ReadImage
-from facezoo.data.images import read_image
 from facezoo.errors import ConfigError, DataError
 from facezoo.registry import DATASETS
 from facezoo.structures import Sample, Truth
@@ -15,8 +14,28 @@ from facezoo.structures import Sample, Truth
 SHOWN = 3
 
 
+class _ImagesOfOthers(FaceDataset):
+    """A data set whose images are those of other data sets, under their ids."""
+
+    def sample(self, index: int, read: ReadImage) -> Sample:
+        dataset, number = self._find(index)
+        return dataset.sample(number, read)
+
+    def truth(self, index: int) -> Truth:
+        dataset, number = self._find(index)
+        return dataset.truth(number)
+
+    def image_id(self, index: int) -> str:
+        dataset, number = self._find(index)
+        return dataset.image_id(number)
+
+    def _find(self, index: int) -> tuple[FaceDataset, int]:
+        """Returns the data set of an image, and its number in it."""
+        raise NotImplementedError
+
+
 @DATASETS.register
-class Concat(FaceDataset):
+class Concat(_ImagesOfOthers):
     """Several data sets, one after another, each as often as its weight says.
 
     Without weights each image is there once. With weights w (of sum W) and n images per data set,
@@ -54,27 +73,7 @@ class Concat(FaceDataset):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index: int) -> Sample:
-        """Returns the image at place ``index``."""
-        return self.sample(index, read_image)
-
-    def sample(self, index: int, read: ReadImage) -> Sample:
-        """Returns the image at place ``index``, read by ``read``."""
-        dataset, number = self._find(index)
-        return dataset.sample(number, read)
-
-    def truth(self, index: int) -> Truth:
-        """Returns its faces, without reading it."""
-        dataset, number = self._find(index)
-        return dataset.truth(number)
-
-    def image_id(self, index: int) -> str:
-        """Returns its id in its own data set."""
-        dataset, number = self._find(index)
-        return dataset.image_id(number)
-
     def _find(self, index: int) -> tuple[FaceDataset, int]:
-        """Returns the data set of a place, and the number of the image in it."""
         place = self.checked(index)
         which = int(np.searchsorted(self._ends, place, side="right"))
         start = int(self._ends[which - 1]) if which else 0
@@ -130,7 +129,7 @@ def _check_ids(datasets: list[FaceDataset]) -> None:
 
 
 @DATASETS.register
-class Subset(FaceDataset):
+class Subset(_ImagesOfOthers):
     """Some images of a data set, a set of its own.
 
     Args:
@@ -162,21 +161,5 @@ class Subset(FaceDataset):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int) -> Sample:
-        """Returns the image that the name ``index`` stands for."""
-        return self.sample(index, read_image)
-
-    def sample(self, index: int, read: ReadImage) -> Sample:
-        """Returns the image that the name ``index`` stands for, read by ``read``."""
-        return self.dataset.sample(self._place(index), read)
-
-    def truth(self, index: int) -> Truth:
-        """Returns its faces, without reading it."""
-        return self.dataset.truth(self._place(index))
-
-    def image_id(self, index: int) -> str:
-        """Returns the name ``index``."""
-        return self.dataset.image_id(self._place(index))
-
-    def _place(self, index: int) -> int:
-        return self._places[self.checked(index)]
+    def _find(self, index: int) -> tuple[FaceDataset, int]:
+        return self.dataset, self._places[self.checked(index)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.data.images import read_image
 from facezoo.structures import Sample, Truth
 
 ReadImage = Callable[[str | Path], NDArray[np.uint8]]
@@ -34,22 +35,20 @@ class FaceDataset:
     def __getitem__(self, index: int) -> Sample:
         """Returns image ``index`` with its faces.
 
+        A data set has this or ``sample``; either one stands for the other.
+
         Raises:
             IndexError: there is no such image.
             DataError: the image cannot be read.
         """
-        raise NotImplementedError
+        return self.sample(index, read_image)
 
     def sample(self, index: int, read: ReadImage) -> Sample:
-        """Returns image ``index`` with its faces, its photograph read by ``read``.
+        """Returns image ``index`` as ``self[index]`` does, its photograph read by ``read``.
 
         The loader reads through this, so that a cache can stand in between. What ``read`` gives is
         read-only: copy it to change it. A data set without files, or that reads them itself, leaves
         ``read`` alone.
-
-        Raises:
-            IndexError: there is no such image.
-            DataError: the image cannot be read.
         """
         return self[index]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from facezoo.data.transforms.colour import GREY_WEIGHTS, ColourRanges
+from facezoo.data.transforms.colour import GREY_WEIGHTS, ColorJitter
 from facezoo.data.transforms.transform import Transform, check_probability
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
@@ -113,33 +113,12 @@ SIGMAS_IN_KERNEL = 3
 
 
 @TRANSFORMS.register
-class BatchColorJitter(BatchTransform):
-    """Changes brightness, contrast, saturation and hue of each image; see ``ColorJitter``.
-
-    Args:
-        brightness: greatest change of its factor from 1, either way.
-        contrast: greatest change of the factor of the distance from the image's mean grey.
-        saturation: greatest change of the factor of the distance from each pixel's own grey.
-        hue: greatest turn either way, as a share of the colour circle.
-        p: probability.
-
-    Raises:
-        ConfigError: an argument is out of range.
-    """
-
-    def __init__(
-        self,
-        brightness: float = 0.2,
-        contrast: float = 0.2,
-        saturation: float = 0.2,
-        hue: float = 0.05,
-        p: float = 0.5,
-    ) -> None:
-        self.ranges = ColourRanges("BatchColorJitter", brightness, contrast, saturation, hue, p)
+class BatchColorJitter(BatchTransform, ColorJitter):
+    """Changes brightness, contrast, saturation and hue of each image, as ``ColorJitter`` does."""
 
     def draw(self, generator: np.random.Generator) -> list[float]:
         """Returns a 3 x 3 matrix of colours and the share of the image's mean grey to add."""
-        change = self.ranges.draw(generator)
+        change = self.draw_change(generator)
         return UNCHANGED if change is None else [*change[0].ravel().tolist(), change[1]]
 
     def change(self, batch: Batch, numbers: Tensor) -> Batch:

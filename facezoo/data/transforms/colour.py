@@ -8,7 +8,7 @@ is the same in every channel. Nothing is clipped in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,54 +22,16 @@ from facezoo.structures import Sample
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
 """Shares of red, green and blue in a grey (ITU-R BT.601), which OpenCV and Pillow take too."""
 
+RANGES = ("brightness", "contrast", "saturation", "hue")
+ColourChange = tuple[NDArray[np.float64], float]
+
 _AROUND_GREY = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
 """The cross product with the unit vector along the greys."""
 
 
-@dataclass(frozen=True)
-class ColourRanges:
-    """How far brightness, contrast, saturation and hue are changed at most, and how often.
-
-    Args:
-        owner: the transform whose arguments these are, for messages.
-        brightness: greatest change of its factor from 1, either way; like the next two up to 1.
-        contrast: of the factor of the distance from the image's mean grey.
-        saturation: of the factor of the distance from each pixel's own grey.
-        hue: greatest turn either way, as a share of the colour circle, up to 0.5.
-        p: probability that an image is changed.
-
-    Raises:
-        ConfigError: an argument is out of range.
-    """
-
-    owner: str
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    p: float
-
-    def __post_init__(self) -> None:
-        for name, most in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0.5)):
-            given = getattr(self, name)
-            if not 0 <= given <= most:
-                raise ConfigError(
-                    f"{name} of {self.owner} is {given}; give a share from 0 to {most}."
-                )
-        check_probability(self.p, self.owner)
-
-    def draw(self, generator: np.random.Generator) -> tuple[NDArray[np.float64], float] | None:
-        """Returns a random change as ``colour_change`` does; None leaves the colours."""
-        if generator.random() >= self.p:
-            return None
-        most = (self.brightness, self.contrast, self.saturation, self.hue)
-        brightness, contrast, saturation, turn = generator.uniform(-1, 1, 4) * most
-        return colour_change(1 + brightness, 1 + contrast, 1 + saturation, turn)
-
-
 def colour_change(
     brightness: float, contrast: float, saturation: float, turn: float
-) -> tuple[NDArray[np.float64], float]:
+) -> ColourChange:
     """Returns a 3 x 3 matrix, and the share of the image's mean grey that is added to all channels.
 
     A pixel c of an image whose mean is m becomes ``matrix @ c + share * (GREY_WEIGHTS @ m)``.
@@ -102,10 +64,10 @@ class ColorJitter(Transform):
     once, at the end; albumentations draws the order, and clips after each.
 
     Args:
-        brightness: greatest change of its factor from 1, either way.
+        brightness: greatest change of its factor from 1, either way; like the next two up to 1.
         contrast: greatest change of the factor of the distance from the image's mean grey.
         saturation: greatest change of the factor of the distance from each pixel's own grey.
-        hue: greatest turn either way, as a share of the colour circle.
+        hue: greatest turn either way, as a share of the colour circle, up to 0.5.
         p: probability.
 
     Raises:
@@ -120,11 +82,24 @@ class ColorJitter(Transform):
         hue: float = 0.05,
         p: float = 0.5,
     ) -> None:
-        self.ranges = ColourRanges("ColorJitter", brightness, contrast, saturation, hue, p)
+        self.most = (brightness, contrast, saturation, hue)
+        self.p = p
+        owner, limits = type(self).__name__, (1, 1, 1, 0.5)
+        for name, given, limit in zip(RANGES, self.most, limits, strict=True):
+            if not 0 <= given <= limit:
+                raise ConfigError(f"{name} of {owner} is {given}; give a share from 0 to {limit}.")
+        check_probability(p, owner)
+
+    def draw_change(self, generator: np.random.Generator) -> ColourChange | None:
+        """Returns a random change as ``colour_change`` does; None leaves the colours."""
+        if generator.random() >= self.p:
+            return None
+        brightness, contrast, saturation, turn = generator.uniform(-1, 1, 4) * self.most
+        return colour_change(1 + brightness, 1 + contrast, 1 + saturation, turn)
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Returns the sample in other colours; boxes and landmarks are as they were."""
-        change = self.ranges.draw(generator)
+        change = self.draw_change(generator)
         if change is None:
             return sample
         matrix, grey_share = change

@@ -167,21 +167,13 @@ class Resampler(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """One number of two sets of predictions for the same images.
+    """One number of two sets of predictions, a and b, for the same images."""
 
-    Attributes:
-        a: the number of the first set, on all images.
-        b: of the second.
-        low: lower end of the 95 % interval of b - a, a percentile of the resamples.
-        high: upper end.
-        share_b_better: share of the resamples in which b is above a.
-    """
-
-    a: float
+    a: float  # on all images
     b: float
-    low: float
+    low: float  # end of the 95 % interval of b - a, a percentile of the resamples
     high: float
-    share_b_better: float
+    share_b_better: float  # of the resamples
 
     @property
     def estimate(self) -> float:

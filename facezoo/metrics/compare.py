@@ -35,10 +35,7 @@ NUMBERS = ("a", "b", "difference", "low", "high", "share_b_better")
 class Mistakes:
     """What two detectors did wrong in an image: faces missed plus false alarms.
 
-    Attributes:
-        image_id: of the image.
-        a: mistakes of the first, at the threshold of its best F1 over the set.
-        b: of the second, at that of its own.
+    Each is judged at the threshold of its own best F1 over the set.
     """
 
     image_id: str
@@ -48,17 +45,11 @@ class Mistakes:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare_predictions`` found out.
+    """What ``compare_predictions`` found out."""
 
-    Attributes:
-        differences: by metric.
-        mistakes: of all images, those first in which the two differ most.
-        truth: folder of the official ``.mat`` files, None where they played no part.
-    """
-
-    differences: dict[str, Difference]
-    mistakes: list[Mistakes]
-    truth: Path | None
+    differences: dict[str, Difference]  # by metric
+    mistakes: list[Mistakes]  # of all images, those first in which the two differ most
+    truth: Path | None  # folder of the official ``.mat`` files, where they played a part
 
     def flat(self) -> dict[str, Any]:
         """Returns the numbers as one flat object, such as ``widerface/hard/difference``."""

@@ -20,15 +20,10 @@ NO_FACES = Faces(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision over recall, from the strictest threshold to the laxest.
+    """Precision over recall at T thresholds, from the strictest to the laxest."""
 
-    Attributes:
-        precision: T, float64, 0 to 1.
-        recall: T, float64, 0 to 1, not falling.
-    """
-
-    precision: NDArray[np.float64]
-    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]  # T, 0 to 1
+    recall: NDArray[np.float64]  # T, 0 to 1, not falling
 
     def average_precision(self) -> float:
         """Returns the area under the curve after precision is made to fall with recall.
@@ -44,14 +39,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Result:
-    """What an evaluator found out.
+    """What an evaluator found out, by names such as ``coco/ap`` and ``widerface/hard``."""
 
-    Attributes:
-        metrics: numbers by name, such as ``coco/ap``; never NaN.
-        curves: by name, such as ``widerface/hard``; empty where the evaluator has none.
-    """
-
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # never NaN
     curves: dict[str, Curve] = field(default_factory=dict)
 
 

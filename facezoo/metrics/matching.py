@@ -24,29 +24,17 @@ MISSED = -np.inf
 
 @dataclass(frozen=True)
 class Matches:
-    """The outcome for a whole set of P predictions and F faces that are not ignored.
+    """The outcome for a whole set of P predictions and F faces that are not ignored."""
 
-    Attributes:
-        images: images in the set.
-        scores: P, float32, as predicted.
-        boxes: P x 4, float32, as predicted.
-        taken: P, intp, the face that the prediction found, -1 for none.
-        absorbed: P, bool; it lies on an ignored face and counts for nothing.
-        image_of_prediction: P, intp, counted through the set.
-        face_boxes: F x 4, float64, of the annotated faces.
-        found_at: F, float32, score of the prediction that found the face, ``MISSED`` where none.
-        image_of_face: F, intp, counted through the set.
-    """
-
-    images: int
-    scores: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    taken: NDArray[np.intp]
-    absorbed: NDArray[np.bool_]
-    image_of_prediction: NDArray[np.intp]
-    face_boxes: NDArray[np.float64]
-    found_at: NDArray[np.float32]
-    image_of_face: NDArray[np.intp]
+    images: int  # in the set
+    scores: NDArray[np.float32]  # P, as predicted
+    boxes: NDArray[np.float32]  # P x 4, as predicted
+    taken: NDArray[np.intp]  # P, the face that the prediction found, -1 for none
+    absorbed: NDArray[np.bool_]  # P; it lies on an ignored face and counts for nothing
+    image_of_prediction: NDArray[np.intp]  # P, counted through the set
+    face_boxes: NDArray[np.float64]  # F x 4, as annotated
+    found_at: NDArray[np.float32]  # F, score of the prediction that found it, ``MISSED`` for none
+    image_of_face: NDArray[np.intp]  # F, counted through the set
 
     @property
     def hit(self) -> NDArray[np.bool_]:

@@ -21,15 +21,10 @@ _UNREADABLE = (LookupError, ValueError, TypeError, OSError, NotImplementedError,
 
 @dataclass(frozen=True)
 class OfficialTruth:
-    """All faces of the set, and which of them each subset counts; it ignores the others.
+    """All faces of the set, and which of them each subset counts; it ignores the others."""
 
-    Attributes:
-        boxes: n x 4, float64, x1 y1 x2 y2 in pixels, by image id.
-        counted: subset, then image id, to n, bool.
-    """
-
-    boxes: dict[str, NDArray[np.float64]]
-    counted: dict[str, dict[str, NDArray[np.bool_]]]
+    boxes: dict[str, NDArray[np.float64]]  # by image id, n x 4, x1 y1 x2 y2 in pixels
+    counted: dict[str, dict[str, NDArray[np.bool_]]]  # by subset and image id, n
 
 
 def read_official_truth(folder: Path) -> OfficialTruth:

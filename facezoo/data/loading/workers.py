@@ -47,11 +47,7 @@ _LIKELY_CAUSES = {"Killed": "the memory was used up", "Bus error": "/dev/shm is 
 
 
 def start_worker(parent: int, _: int) -> None:
-    """Makes a worker use one thread, and leave signals to the process that trains.
-
-    Args:
-        parent: id of that process.
-    """
+    """Makes a worker use one thread, and leave signals to the process that trains, ``parent``."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -100,19 +96,12 @@ SLOTS = 4
 
 @dataclass(frozen=True)
 class Parcel:
-    """A batch on its way from a worker.
-
-    Attributes:
-        batch: in shared memory.
-        worker: number of the worker.
-        slot: where the images lie; None where they have memory of their own.
-        copied: whether ``batch`` is a copy by now, in page-locked memory.
-    """
+    """A batch in shared memory, on its way from a worker."""
 
     batch: Batch
     worker: int
-    slot: int | None
-    copied: bool = False
+    slot: int | None  # where the images lie; None where they have memory of their own
+    copied: bool = False  # is ``batch`` a copy by now, in page-locked memory?
 
     def pin_memory(self) -> Parcel:
         """Returns the parcel in page-locked memory (the data loader calls this)."""
@@ -120,11 +109,7 @@ class Parcel:
 
 
 class SharedImages:
-    """The slots of all workers; each worker and the process that trains have one, that agree.
-
-    Args:
-        workers: how many.
-    """
+    """The slots of all workers; each worker and the process that trains have one, that agree."""
 
     def __init__(self, workers: int) -> None:
         self._share(torch.zeros(workers, SLOTS, dtype=torch.uint8).share_memory_())
@@ -182,11 +167,6 @@ def packed(samples: Sequence[Sample], shared: SharedImages, worker: int) -> Parc
 
     The queue would put it there itself, but where it failed it would lose the batch without an
     error, and the process that trains would wait for it without an end.
-
-    Args:
-        samples: see ``collate``.
-        shared: of all workers.
-        worker: the number of this one.
 
     Raises:
         DataError: they cannot be a batch, or there is not enough shared memory.

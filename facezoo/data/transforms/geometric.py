@@ -14,9 +14,8 @@ from facezoo.data.transforms.transform import (
     Small,
     Transform,
     box_centres,
-    check_colour,
+    check_canvas,
     check_probability,
-    check_size,
     compose,
     rescaled,
 )
@@ -87,8 +86,7 @@ class Letterbox(Transform):
         value: tuple[int, int, int] = MEAN_COLOUR,
         centred: bool = False,
     ) -> None:
-        check_size(size, "Letterbox")
-        check_colour(value, "Letterbox")
+        check_canvas(size, value, "Letterbox")
         self.size = size
         self.value = value
         self.centred = centred
@@ -124,12 +122,10 @@ class SquareCrop(Transform):
         choices: shares to draw from instead, such as RetinaFace's 0.3, 0.45, 0.6, 0.8, 1.
         tries: squares that are drawn until one holds the centre of a face that is not ignored; the
             first is taken where none does.
-        min_size: a face of which a side, before the border cuts it, has fewer pixels in the result
-            is ``small``; 0 for none.
-        small: what happens to a small face: it is set to ignore, or dropped and counted.
+        min_size: least side of a face in pixels; see ``FaceLimits``.
+        small: what becomes of a smaller face, ``ignore`` or ``drop``.
         value: colour of the padding, RGB.
-        min_visible: a face of whose box the border leaves a smaller share of the area counts as
-            small too; 0 for none.
+        min_visible: share of a face's box that the border has to leave.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -146,8 +142,7 @@ class SquareCrop(Transform):
         value: tuple[int, int, int] = MEAN_COLOUR,
         min_visible: float = 0.0,
     ) -> None:
-        check_size(size, "SquareCrop")
-        check_colour(value, "SquareCrop")
+        check_canvas(size, value, "SquareCrop")
         if not 0 < ratios[0] <= ratios[1]:
             raise ConfigError(
                 f"ratios of SquareCrop are {list(ratios)}; give the lowest, above 0, and then the "

@@ -12,8 +12,7 @@ from facezoo.data.transforms.transform import (
     FaceLimits,
     PartnerTransform,
     Small,
-    check_colour,
-    check_size,
+    check_canvas,
     joined,
     rescaled,
 )
@@ -41,11 +40,9 @@ class Mosaic(PartnerTransform):
             for each axis on its own.
         p: probability.
         until: the epoch, from 0, from which on samples are left single; None for none.
-        min_size: a face of which a side, before the border cuts it, has fewer pixels is ``small``;
-            0 for none.
-        min_visible: a face of whose box the border leaves a smaller share of the area counts as
-            small too; 0 for none.
-        small: what happens to a small face: it is set to ignore, or dropped and counted.
+        min_size: least side of a face in pixels; see ``FaceLimits``.
+        min_visible: share of a face's box that the border has to leave.
+        small: what becomes of a smaller face, ``ignore`` or ``drop``.
         value: colour of the padding, RGB.
 
     Raises:
@@ -66,8 +63,7 @@ class Mosaic(PartnerTransform):
         value: tuple[int, int, int] = MEAN_COLOUR,
     ) -> None:
         super().__init__(p, until)
-        check_size(size, "Mosaic")
-        check_colour(value, "Mosaic")
+        check_canvas(size, value, "Mosaic")
         if not 0 <= centre[0] <= centre[1] <= 1:
             raise ConfigError(
                 f"centre of Mosaic is {list(centre)}; give the lowest and then the highest share, "

@@ -14,8 +14,7 @@ from facezoo.data.transforms.transform import (
     FaceLimits,
     Small,
     Transform,
-    check_colour,
-    check_size,
+    check_canvas,
     compose,
     nearest_affine,
 )
@@ -48,11 +47,9 @@ class RandomPerspective(Transform):
         perspective: greatest change, along either axis, from the middle to the border of the image,
             of the divisor that tilts it; up to 0.25. YOLOv5 counts per pixel: 0.0005 on an image of
             1280 pixels is 0.32 here.
-        min_size: a face of which a side, before the border cuts it, has fewer pixels in the result
-            is ``small``; 0 for none.
-        min_visible: a face of whose box the border leaves a smaller share of the area counts as
-            small too; 0 for none.
-        small: what happens to a small face: it is set to ignore, or dropped and counted.
+        min_size: least side of a face in pixels; see ``FaceLimits``.
+        min_visible: share of a face's box that the border has to leave.
+        small: what becomes of a smaller face, ``ignore`` or ``drop``.
         value: colour of the padding, RGB.
 
     Raises:
@@ -72,8 +69,7 @@ class RandomPerspective(Transform):
         small: Small = "ignore",
         value: tuple[int, int, int] = MEAN_COLOUR,
     ) -> None:
-        check_size(size, "RandomPerspective")
-        check_colour(value, "RandomPerspective")
+        check_canvas(size, value, "RandomPerspective")
         for name, given, most in (
             ("degrees", degrees, 180),
             ("translate", translate, 1),

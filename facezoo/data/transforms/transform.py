@@ -107,24 +107,20 @@ def joined(image: NDArray[np.uint8], samples: Sequence[Sample]) -> Sample:
     )
 
 
-def check_size(size: int, transform: str) -> None:
-    """Raises a ConfigError unless ``size`` is a length in pixels."""
+def check_canvas(size: int, value: tuple[int, int, int], transform: str) -> None:
+    """Raises a ConfigError unless a side in pixels and a colour of 8 bits make a square."""
     if size < 1:
         raise ConfigError(f"size of {transform} is {size}; give at least 1 pixel.")
+    if not all(0 <= one <= 255 for one in value):
+        raise ConfigError(
+            f"value of {transform} is {list(value)}; give red, green and blue from 0 to 255."
+        )
 
 
 def check_probability(p: float, transform: str) -> None:
     """Raises a ConfigError unless ``p`` is a probability."""
     if not 0 <= p <= 1:
         raise ConfigError(f"p of {transform} is {p}; give a probability from 0 to 1.")
-
-
-def check_colour(value: tuple[int, int, int], transform: str) -> None:
-    """Raises a ConfigError unless ``value`` is a colour of 8 bits."""
-    if not all(0 <= one <= 255 for one in value):
-        raise ConfigError(
-            f"value of {transform} is {list(value)}; give red, green and blue from 0 to 255."
-        )
 
 
 Small = Literal["ignore", "drop"]

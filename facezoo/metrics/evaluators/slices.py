@@ -30,15 +30,10 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Attribute:
-    """A division of all counted faces: each is in one slice.
+    """A division of all F counted faces: each is in one slice."""
 
-    Attributes:
-        names: of the slices.
-        slice_of_face: F, intp, which one each face is in.
-    """
-
-    names: Sequence[str]
-    slice_of_face: NDArray[np.intp]
+    names: Sequence[str]  # of the slices
+    slice_of_face: NDArray[np.intp]  # F
 
 
 @EVALUATORS.register

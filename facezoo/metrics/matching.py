@@ -9,7 +9,7 @@ took, one matching serves every score threshold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,19 +101,19 @@ def match_set(predictions: Mapping[str, Faces], truth: Mapping[str, Truth], iou:
         absorbed.append(excused)
         face_boxes.append(annotated.boxes[counted])
         first_face += len(face_boxes[-1])
-    scores = _joined([faces.scores for faces in found], np.float32)
-    took = _joined(taken, np.intp)
+    scores = joined([faces.scores for faces in found], np.float32)
+    took = joined(taken, np.intp)
     found_at = np.full(first_face, MISSED, dtype=np.float32)
     found_at[took[took >= 0]] = scores[took >= 0]
     numbers = np.arange(len(truth))
     return Matches(
         images=len(truth),
         scores=scores,
-        boxes=_joined([np.zeros((0, 4)), *(faces.boxes for faces in found)], np.float32),
+        boxes=joined([np.zeros((0, 4)), *(faces.boxes for faces in found)], np.float32),
         taken=took,
-        absorbed=_joined(absorbed, np.bool_),
+        absorbed=joined(absorbed, np.bool_),
         image_of_prediction=np.repeat(numbers, _lengths(taken)),
-        face_boxes=_joined([np.zeros((0, 4)), *face_boxes], np.float64),
+        face_boxes=joined([np.zeros((0, 4)), *face_boxes], np.float64),
         found_at=found_at,
         image_of_face=np.repeat(numbers, _lengths(face_boxes)),
     )
@@ -183,8 +183,9 @@ def _lengths(parts: list[NDArray]) -> NDArray[np.intp]:
     return np.array([len(part) for part in parts], dtype=np.intp)
 
 
-def _joined(parts: list[NDArray], dtype: type) -> NDArray:
-    return np.concatenate(parts or [np.zeros(0)]).astype(dtype, copy=False)
+def joined(parts: Sequence[NDArray], dtype: type) -> NDArray:
+    """Returns the parts one after another, of which there may be none."""
+    return np.concatenate([*parts] or [np.zeros(0)]).astype(dtype, copy=False)
 
 
 PAIRS_AT_ONCE = 1 << 20
@@ -222,6 +223,17 @@ def iou_blocks(
     rows = max(1, PAIRS_AT_ONCE // max(1, len(second)))
     for start in range(0, len(first), rows):
         yield start, pairwise_iou(first[start : start + rows], second, extra)
+
+
+def most_overlapped(
+    first: NDArray[np.floating], second: NDArray[np.floating], extra: float = 0.0
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Returns per box of ``first`` the row of ``second`` it overlaps most, and the IoU, or 0, 0."""
+    best, ious = np.zeros(len(first), np.intp), np.zeros(len(first))
+    for start, block in iou_blocks(first, second, extra) if len(second) else ():
+        rows = slice(start, start + len(block))
+        best[rows], ious[rows] = block.argmax(axis=1), block.max(axis=1)
+    return best, ious
 
 
 def _shared_side(

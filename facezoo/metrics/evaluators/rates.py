@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.errors import ConfigError
-from facezoo.metrics.matching import Matches, MatchingEvaluator, iou_blocks
+from facezoo.metrics.matching import Matches, MatchingEvaluator, most_overlapped
 from facezoo.registry import EVALUATORS
 
 logger = logging.getLogger(__name__)
@@ -224,19 +224,14 @@ class Duplicates(MatchingEvaluator):
 
 def _face_below(matches: Matches, alarms: NDArray[np.intp], iou: float) -> NDArray[np.intp]:
     """Returns the face that each of some predictions lies on, -1 for none."""
-    below = np.full(len(alarms), -1, dtype=np.intp)
+    below = np.zeros(len(alarms), np.intp)
     images = np.arange(matches.images + 1)
     first_alarms = np.searchsorted(matches.image_of_prediction[alarms], images)
     first_faces = np.searchsorted(matches.image_of_face, images)
     for image in range(matches.images):
-        mine = alarms[first_alarms[image] : first_alarms[image + 1]]
+        mine = slice(first_alarms[image], first_alarms[image + 1])
         faces = matches.face_boxes[first_faces[image] : first_faces[image + 1]]
-        if not len(mine) or not len(faces):
-            continue
-        for start, ious in iou_blocks(matches.boxes[mine], faces):
-            best = ious.argmax(axis=1)
-            largest = ious[np.arange(len(ious)), best]
-            on_face = (largest >= iou) & (largest > 0)
-            place = first_alarms[image] + start
-            below[place : place + len(ious)] = np.where(on_face, best + first_faces[image], -1)
+        best, ious = most_overlapped(matches.boxes[alarms[mine]], faces)
+        on_face = (ious >= iou) & (ious > 0)
+        below[mine] = np.where(on_face, best + first_faces[image], -1)
     return below

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +27,8 @@ COLUMNS = 6
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Attribute:
-    """A division of all F counted faces: each is in one slice."""
-
-    names: Sequence[str]  # of the slices
-    slice_of_face: NDArray[np.intp]  # F
+Division = tuple[Sequence[str], NDArray[np.intp]]
+"""Names of slices, and which of them each of the F counted faces is in."""
 
 
 @EVALUATORS.register
@@ -98,15 +93,15 @@ class Slices(MatchingEvaluator):
         }
         own_heights = matches.boxes[:, 3] - matches.boxes[:, 1]
         own_slice = np.where(matches.false_alarm, self._bucket(own_heights), -1)
-        heights = Attribute(bucket_names(self.edges), self._bucket(matches.heights))
-        for i, name in enumerate(heights.names):
-            inside = heights.slice_of_face == i
+        slice_of_face = self._bucket(matches.heights)
+        for i, name in enumerate(bucket_names(self.edges)):
+            inside = slice_of_face == i
             tallies[f"slices/height/{name}/recall"] = self._recall(matches, inside)
             tallies[f"slices/height/{name}/ap"] = _ranking(matches, inside, own_slice == i)
-        for attribute, division in _attributes(truth, matches).items():
-            for i, name in enumerate(division.names):
-                inside = division.slice_of_face == i
-                tallies[f"slices/{attribute}/{name}/recall"] = self._recall(matches, inside)
+        for attribute, (names, slice_of_face) in _divisions(truth, matches).items():
+            for i, name in enumerate(names):
+                recall = self._recall(matches, slice_of_face == i)
+                tallies[f"slices/{attribute}/{name}/recall"] = recall
         return tallies
 
     def _bucket(self, heights: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -136,36 +131,28 @@ def _by_image(matches: Matches, faces: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.bincount(matches.image_of_face[faces], minlength=matches.images)
 
 
-def _attributes(truth: Mapping[str, Truth], matches: Matches) -> dict[str, Attribute]:
+def _divisions(truth: Mapping[str, Truth], matches: Matches) -> dict[str, Division]:
     """Returns what divides the faces, but for their height."""
-    divisions = {}
-    table = np.concatenate([_attribute_rows(one) for one in truth.values()] or [_no_rows(0)])
+    divisions: dict[str, Division] = {}
+    rows = [_attribute_rows(one) for one in truth.values()]
+    table = np.concatenate([np.zeros((0, COLUMNS), np.int8), *rows])
     for attribute, (column, names) in ATTRIBUTES.items():
         values = table[:, column].astype(np.intp)
         known = (values >= 0) & (values < len(names))
         if known.any():
-            divisions[attribute] = _with_unknown(names, np.where(known, values, len(names)))
+            slices = names if known.all() else (*names, UNKNOWN)
+            divisions[attribute] = slices, np.where(known, values, len(names))
     folders = [image_id.split("/")[0] if "/" in image_id else UNKNOWN for image_id in truth]
     events = list(dict.fromkeys(folders))
     if events != [UNKNOWN]:
         numbers = np.array([events.index(folder) for folder in folders], np.intp)
-        divisions["event"] = Attribute(events, numbers[matches.image_of_face])
+        divisions["event"] = events, numbers[matches.image_of_face]
     return divisions
 
 
-def _with_unknown(names: Sequence[str], slice_of_face: NDArray[np.intp]) -> Attribute:
-    """Returns a division that has a slice for unknown values only where there are some."""
-    some_unknown = bool((slice_of_face == len(names)).any())
-    return Attribute([*names, UNKNOWN] if some_unknown else names, slice_of_face)
-
-
 def _attribute_rows(annotated: Truth) -> NDArray[np.int8]:
-    """Returns the attributes of the counted faces of an image."""
+    """Returns the attributes of the counted faces of an image, -1 where unknown."""
     counted = is_counted(annotated)
     if annotated.attributes is None:
-        return _no_rows(int(counted.sum()))
+        return np.full((int(counted.sum()), COLUMNS), -1, np.int8)
     return annotated.attributes[counted]
-
-
-def _no_rows(faces: int) -> NDArray[np.int8]:
-    return np.full((faces, COLUMNS), -1, np.int8)

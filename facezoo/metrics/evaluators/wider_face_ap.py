@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from facezoo.errors import DataError
 from facezoo.metrics.bootstrap import Tally, ThresholdTally
 from facezoo.metrics.evaluator import NO_FACES, Curve, Evaluator, Result
-from facezoo.metrics.matching import iou_blocks
+from facezoo.metrics.matching import joined, most_overlapped
 from facezoo.metrics.official_truth import (
     OfficialTruth,
     check_official_truth,
@@ -75,7 +75,7 @@ class WiderFaceAP(Evaluator):
         boxes, counted = self._subsets(truth)
         proposals = _propose(predictions, boxes)
         curves = {
-            name: _curve(proposals, _joined(flags, np.bool_)) for name, flags in counted.items()
+            name: _curve(proposals, joined(flags, np.bool_)) for name, flags in counted.items()
         }
         metrics = {name: curve.average_precision() for name, curve in curves.items()}
         return Result(metrics, curves)
@@ -91,7 +91,7 @@ class WiderFaceAP(Evaluator):
         proposals = _propose(predictions, boxes)
         image_of_face = np.repeat(np.arange(len(boxes)), [len(one) for one in boxes.values()])
         return {
-            name: _tally(proposals, _joined(flags, np.bool_), image_of_face, len(boxes))
+            name: _tally(proposals, joined(flags, np.bool_), image_of_face, len(boxes))
             for name, flags in counted.items()
         }
 
@@ -154,28 +154,17 @@ def _propose(
     for number, (image_id, annotated) in enumerate(boxes.items()):
         found = predictions.get(image_id, NO_FACES)
         scores.append(found.scores.astype(np.float64))
-        faces.append(_face_below(found.boxes, annotated, first_face))
+        best, ious = most_overlapped(found.boxes, annotated, extra=1.0)
+        faces.append(np.where(ious >= MIN_IOU, best + first_face, -1))
         images.append(np.full(len(found), number))
         is_judged.append(np.full(len(found), len(annotated) > 0))
         first_face += len(annotated)
-    normalised = _normalised(_joined(scores, np.float64))
+    normalised = _normalised(joined(scores, np.float64))
     order = np.argsort(-normalised, kind="stable")
-    order = order[_joined(is_judged, np.bool_)[order]]
+    order = order[joined(is_judged, np.bool_)[order]]
     return _Proposals(
-        normalised[order], _joined(faces, np.intp)[order], _joined(images, np.intp)[order]
+        normalised[order], joined(faces, np.intp)[order], joined(images, np.intp)[order]
     )
-
-
-def _face_below(
-    found: NDArray[np.float32], annotated: NDArray[np.float64], first_face: int
-) -> NDArray[np.intp]:
-    below = np.full(len(found), -1, dtype=np.intp)
-    if len(annotated):
-        for start, ious in iou_blocks(found, annotated, extra=1.0):
-            best = ious.argmax(axis=1)
-            enough = ious[np.arange(len(ious)), best] >= MIN_IOU
-            below[start : start + len(ious)] = np.where(enough, best + first_face, -1)
-    return below
 
 
 def _normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -238,7 +227,3 @@ def _outcome(
 def _thresholds() -> NDArray[np.float64]:
     """Returns the scores from which proposals count, the strictest first."""
     return 1 - np.arange(1, THRESHOLDS + 1) / THRESHOLDS
-
-
-def _joined(parts: list[NDArray], dtype: type) -> NDArray:
-    return np.concatenate([np.zeros(0, dtype), *parts])

@@ -85,11 +85,7 @@ def check_known(
 ) -> None:
     """Raises DataError unless a truth, read from ``source``, has all images of the set.
 
-    Args:
-        image_ids: of the set.
-        known: those of the truth.
-        source: what the truth was read from, for the message.
-        is_listed: whether the user listed the images; else they are all of the other truth.
+    Either the user listed them, as ``is_listed`` says, or they are all images of another truth.
     """
     unknown = [image_id for image_id in image_ids if image_id not in known]
     if unknown:

@@ -83,12 +83,8 @@ class MatchingEvaluator(Evaluator):
 def match_set(predictions: Mapping[str, Faces], truth: Mapping[str, Truth], iou: float) -> Matches:
     """Matches the images of ``truth``, each on its own.
 
-    A face whose box has no area can be found by nothing; it is taken for ignored.
-
-    Args:
-        predictions: by image id.
-        truth: by image id.
-        iou: least intersection over union of a hit, half-open boxes.
+    A face whose box has no area can be found by nothing; it is taken for ignored. Boxes are
+    half-open, and a hit has an IoU of at least ``iou``.
     """
     found = [predictions.get(image_id, NO_FACES) for image_id in truth]
     taken, absorbed, face_boxes = [], [], []

@@ -261,12 +261,7 @@ def prefetched(
 def ahead(items: Iterator[Item], begin: Callable[[Item], Begun]) -> Iterator[Begun]:
     """Gives ``begin(item)`` for each item in order, with that of one more item done before.
 
-    Args:
-        items: read one further than what is given.
-        begin: starts something that goes on by itself.
-
-    Raises:
-        Exception: what ``items`` or ``begin`` raises, in its turn: after all that came before.
+    What ``items`` or ``begin`` raises comes in its turn: after all that came before.
     """
     begun: deque[Begun] = deque()
     try:
@@ -286,22 +281,13 @@ class BatchAugmentation:
 
     Each image has a generator of its own, by its position, so that it is the same in a run that
     goes on at some step, and in whatever slice of the batch a process has.
-
-    Args:
-        transforms: applied in turn.
-        plan: of the run, for the share of this process.
     """
 
     transforms: tuple[BatchTransform, ...]
-    plan: TrainPlan
+    plan: TrainPlan  # for the share of this process
 
     def __call__(self, batch: Batch, step: int) -> Batch:
-        """Returns the changed batch of a step.
-
-        Args:
-            batch: of this process, on the device where it is to be changed.
-            step: its number, from 0.
-        """
+        """Returns the changed batch that this process has of a step, on the batch's device."""
         generators = [self.plan.batch_generator(position) for position in self.plan(step)]
         for transform in self.transforms:
             numbers = [transform.draw(generator) for generator in generators]

@@ -22,11 +22,7 @@ _ORDER, _SAMPLE, _EVALUATED, _SIDE, _PARTNER, _EVALUATED_PARTNER, _BATCH = range
 
 @dataclass(frozen=True)
 class Share:
-    """The part of the data that one of several processes takes.
-
-    Args:
-        rank: number of this process, from 0.
-        world_size: processes in all.
+    """The part of the data that process ``rank``, from 0, takes of ``world_size`` in all.
 
     Raises:
         ConfigError: there is no such process.
@@ -60,15 +56,10 @@ def _generator(seed: int, kind: int, *numbers: int) -> np.random.Generator:
 
 
 class Plan:
-    """What is read at which position, and all that is random about it.
-
-    Attributes:
-        seed: of everything that is random.
-        streams: kinds of the random streams of a sample and of its partners.
-    """
+    """What is read at which position, and all that is random about it."""
 
     seed: int
-    streams: ClassVar[tuple[int, int]]
+    streams: ClassVar[tuple[int, int]]  # kinds of those of a sample and of its partners
 
     def __call__(self, number: int, /) -> range:
         """Returns the positions of the batch of a number that this process makes."""
@@ -89,10 +80,8 @@ class Plan:
     def partner_generator(self, position: int, path: Sequence[int]) -> np.random.Generator:
         """Returns the generator of a partner of the sample at a position.
 
-        Args:
-            position: of the sample.
-            path: the number of the transform that wants the partner and the partner's among those
-                that it wants; behind these, the same of a partner of that partner, and so on.
+        The ``path`` is the number of the transform that wants the partner and the partner's among
+        those that it wants; behind these, the same of a partner of that partner, and so on.
         """
         return _generator(self.seed, self.streams[1], position, *path)
 
@@ -104,22 +93,16 @@ class TrainPlan(Plan):
     No batch is partial; one may hold the end of an epoch and the start of the next. Several
     processes take equal slices of a batch, one after another in the order of their ranks.
 
-    Args:
-        length: of the data set.
-        batch_size: samples per step, over all processes.
-        seed: of order and augmentation.
-        share: the process that this plan is for.
-
     Raises:
         ConfigError: the batch cannot be cut into equal slices.
     """
 
     streams = (_SAMPLE, _PARTNER)
 
-    length: int
-    batch_size: int
+    length: int  # of the data set
+    batch_size: int  # over all processes
     seed: int
-    share: Share = ONE_PROCESS
+    share: Share = ONE_PROCESS  # the process that this plan is for
     _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -159,11 +142,7 @@ class TrainPlan(Plan):
 
 @dataclass(frozen=True)
 class SidePlan:
-    """Which side the square images of a step have, the same in every process.
-
-    Args:
-        sides: to choose from, in pixels.
-        seed: of the choice.
+    """Which of some sides, in pixels, the square images of a step have, the same in every process.
 
     Raises:
         ConfigError: a side is not a positive multiple of 32, or there is none.
@@ -186,11 +165,6 @@ class ValPlan(Plan):
 
     Several processes take turns at the batches that one process would make, so that each batch is
     the very same: none is cut, and no sample is there twice.
-
-    Args:
-        length: of the data set.
-        batch_size: samples per batch.
-        share: the process that this plan is for.
     """
 
     seed = 0  # what is random about a sample is the same in each evaluation

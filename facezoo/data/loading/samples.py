@@ -173,11 +173,7 @@ class SampleMaker:
     cache: ImageCache | None = None
 
     def __call__(self, position: int, unreadable: list[str]) -> Sample:
-        """Returns the sample at a position.
-
-        Args:
-            position: see ``facezoo.data.loading.sampler``.
-            unreadable: is given the error of each image that could not be read.
+        """Returns the sample at a position, and adds errors of images to ``unreadable``.
 
         Raises:
             DataError: an image or its annotation is unusable; with ``next``, none can be read.

@@ -218,10 +218,8 @@ class BatchGaussianBlur(BatchTransform):
 def recoloured(images: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
     """Returns images in other colours, in the memory layout that they have.
 
-    Args:
-        images: B x 3 x H x W, uint8.
-        matrices: B x 3 x 3, from the old colours to the new.
-        offsets: B, added to all channels.
+    The ``matrices`` are B x 3 x 3, from the old colours to the new; ``offsets`` are B, added to all
+    channels.
     """
     old = [channel.float() for channel in images.unbind(1)]
     factors = matrices[..., None, None]

@@ -88,11 +88,8 @@ class PartnerTransform(Transform):
 def joined(image: NDArray[np.uint8], samples: Sequence[Sample]) -> Sample:
     """Returns a sample that shows ``image`` and has the faces of all samples, in their order.
 
-    Name, path and map are those of the first. Attributes are kept where all samples have them.
-
-    Args:
-        image: H x W x 3.
-        samples: one or more, with boxes and landmarks in the pixels of ``image``.
+    Boxes and landmarks are in the pixels of ``image`` already. Name, path and map are those of the
+    first sample; attributes are kept where all have them.
     """
     attributes = [one.attributes for one in samples if one.attributes is not None]
     return replace(

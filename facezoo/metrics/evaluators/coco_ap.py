@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from facezoo.errors import ConfigError
 from facezoo.metrics.evaluator import NO_FACES, Evaluator, Result
@@ -109,53 +108,57 @@ def _library() -> tuple[Any, Any]:
     try:
         import faster_coco_eval
     except ImportError:
-        return COCO, QuickEvaluation
+        from pycocotools.coco import COCO
+
+        return COCO, _quick_evaluation
     return faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster
 
 
-class QuickEvaluation(COCOeval):
-    """pycocotools' evaluation, with its numbers, without its loops over what cannot match.
+def _quick_evaluation(*tables: Any, iouType: str) -> Any:  # noqa: N803 - the name of pycocotools
+    """Returns pycocotools' evaluation, with its numbers, without loops over what cannot match.
 
     Most predictions of a detector at a low score threshold overlap no face by half. pycocotools
     goes through all faces for each of them, at ten thresholds and four ranges of area, in Python;
     here it is given the others, and its result is filled up with what it would have said of the
     rest.
     """
+    from pycocotools.cocoeval import COCOeval
 
-    def evaluateImg(  # noqa: N802 - the name of pycocotools
-        self,
-        imgId: int,  # noqa: N803
-        catId: int,  # noqa: N803
-        aRng: list[float],  # noqa: N803
-        maxDet: int,  # noqa: N803
-    ) -> dict[str, Any] | None:
-        """Returns which predictions of an image match which faces; see pycocotools."""
-        key = imgId, catId
-        ious, detections = self.ious[key], self._dts[key]
-        if not len(ious):  # no faces or no predictions, and so no loops
-            return super().evaluateImg(imgId, catId, aRng, maxDet)
-        scores = np.array([one["score"] for one in detections])
-        # The rows of the IoUs have this order too.
-        ranked = [detections[i] for i in np.argsort(-scores, kind="mergesort")[:maxDet]]
-        near = (ious >= self.params.iouThrs.min()).any(axis=1)
-        self._dts[key] = [one for one, is_near in zip(ranked, near, strict=True) if is_near]
-        self.ious[key] = ious[near]
-        try:
-            result = super().evaluateImg(imgId, catId, aRng, maxDet)
-        finally:
-            self._dts[key], self.ious[key] = detections, ious
-        areas = np.array([one["area"] for one in ranked])
-        outside = (areas < aRng[0]) | (areas > aRng[1])
-        matches = np.zeros((len(self.params.iouThrs), len(ranked)))
-        ignored = np.repeat(outside[None], len(matches), axis=0)
-        matches[:, near], ignored[:, near] = result["dtMatches"], result["dtIgnore"]
-        return {
-            **result,
-            "dtIds": [one["id"] for one in ranked],
-            "dtScores": [one["score"] for one in ranked],
-            "dtMatches": matches,
-            "dtIgnore": ignored,
-        }
+    run = COCOeval(*tables, iouType=iouType)
+    run.evaluateImg = partial(_evaluate_image, run, run.evaluateImg)
+    return run
+
+
+def _evaluate_image(
+    run: Any, evaluate: Callable[..., Any], image: int, category: int, areas: Any, limit: int
+) -> dict[str, Any] | None:
+    """Returns which predictions of an image match which faces; see pycocotools."""
+    key = image, category
+    ious, detections = run.ious[key], run._dts[key]
+    if not len(ious):  # no faces or no predictions, and so no loops
+        return evaluate(*key, areas, limit)
+    scores = np.array([one["score"] for one in detections])
+    # The rows of the IoUs have this order too.
+    ranked = [detections[i] for i in np.argsort(-scores, kind="mergesort")[:limit]]
+    near = (ious >= run.params.iouThrs.min()).any(axis=1)
+    run._dts[key] = [one for one, is_near in zip(ranked, near, strict=True) if is_near]
+    run.ious[key] = ious[near]
+    try:
+        result = evaluate(*key, areas, limit)
+    finally:
+        run._dts[key], run.ious[key] = detections, ious
+    sizes = np.array([one["area"] for one in ranked])
+    outside = (sizes < areas[0]) | (sizes > areas[1])
+    matches = np.zeros((len(run.params.iouThrs), len(ranked)))
+    ignored = np.repeat(outside[None], len(matches), axis=0)
+    matches[:, near], ignored[:, near] = result["dtMatches"], result["dtIgnore"]
+    return {
+        **result,
+        "dtIds": [one["id"] for one in ranked],
+        "dtScores": [one["score"] for one in ranked],
+        "dtMatches": matches,
+        "dtIgnore": ignored,
+    }
 
 
 def _annotations(image: int, annotated: Truth) -> list[dict[str, Any]]:

@@ -68,12 +68,7 @@ class LandmarkError(MatchingEvaluator):
     ) -> NDArray[np.float64]:
         """Returns the errors of the faces that were found.
 
-        Args:
-            predictions: by image id.
-            truth: by image id.
-
-        Returns:
-            Found faces x 2: by the box's size and by the distance of the eyes, NaN where unknown.
+        They are found faces x 2: by the box's size and the distance of the eyes, NaN where unknown.
         """
         matches = match_set(predictions, truth, self.iou)
         found = matches.hit & (matches.scores >= self.score_thresh)

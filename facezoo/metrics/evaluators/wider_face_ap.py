@@ -177,12 +177,7 @@ def _normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _curve(proposals: _Proposals, is_counted: NDArray[np.bool_]) -> Curve:
-    """Returns the curve of a subset.
-
-    Args:
-        proposals: of the whole set.
-        is_counted: one per face of the whole set; the subset ignores the others.
-    """
+    """Returns the curve of the subset of the faces that ``is_counted`` says."""
     is_proposed, is_first_hit = _outcome(proposals, is_counted)
     above = np.searchsorted(-proposals.scores, -_thresholds(), side="right")
     proposed = np.concatenate([[0], np.cumsum(is_proposed)])[above]

@@ -157,9 +157,9 @@ DETECTORS = Registry("DETECTORS", "facezoo.models.face_detector:FaceDetector", "
 BACKBONES = Registry(
     "BACKBONES", "facezoo.models.backbones.backbone:Backbone", "facezoo.models.backbones"
 )
-NECKS = Registry("NECKS", "facezoo.models.necks.neck:Neck", "facezoo.models.necks")
+NECKS = Registry("NECKS", "facezoo.models.necks.fpn:Neck", "facezoo.models.necks")
 HEADS = Registry("HEADS", "facezoo.models.heads.head:Head", "facezoo.models.heads")
-LOSSES = Registry("LOSSES", "facezoo.models.losses.loss:Loss", "facezoo.models.losses")
+LOSSES = Registry("LOSSES", "facezoo.models.losses.class_losses:Loss", "facezoo.models.losses")
 ASSIGNERS = Registry(
     "ASSIGNERS", "facezoo.models.assigners.assigner:Assigner", "facezoo.models.assigners"
 )

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facezoo.geometry.nms import batched_nms
+from facezoo.geometry.boxes import batched_nms
 from facezoo.structures import Batch, Faces, Targets
 
 

@@ -1,4 +1,4 @@
-"""Conversions, areas and overlaps of boxes.
+"""Conversions, areas, overlaps and suppression of boxes.
 
 A box is ``x1, y1, x2, y2`` (xyxy) or ``centre x, centre y, width, height`` (cxcywh) in pixels,
 half-open: width = x2 - x1. Every function takes tensors ``... x 4`` and computes in float32
@@ -15,6 +15,7 @@ import math
 
 import torch
 from torch import Tensor
+from torchvision.ops import nms
 
 _TINY = 1e-7
 """Smallest divisor, far below any area or length that means something in pixels."""
@@ -120,3 +121,29 @@ def _aspect_angle(boxes: Tensor) -> Tensor:
     x1, y1, x2, y2 = at_least_float32(boxes).unbind(dim=-1)
     # Sides are clamped because the gradient of the angle grows as one over the side.
     return torch.atan2((x2 - x1).clamp(min=1e-3), (y2 - y1).clamp(min=1e-3))
+
+
+def batched_nms(
+    boxes: Tensor, scores: Tensor, score_thresh: float, nms_thresh: float
+) -> list[Tensor]:
+    """Returns the indices that stay, per image, best score first; equal scores by lower index.
+
+    No number of boxes is capped. torchvision's own batched form is not used: depending on the
+    number of boxes it moves images apart by adding offsets, whose rounding lets the neighbours
+    in a batch change a result, and it orders equal scores as it happens.
+
+    Args:
+        boxes: B x N x 4, xyxy in pixels.
+        scores: B x N, 0 to 1.
+        score_thresh: a box stays only with a score above it.
+        nms_thresh: IoU above which the box of the lower score goes.
+    """
+    boxes, scores = boxes.float(), scores.float()
+    image, candidate = (scores > score_thresh).nonzero(as_tuple=True)
+    counts = image.bincount(minlength=scores.shape[0]).tolist()
+    return [
+        indices[nms(image_boxes[indices], image_scores[indices], nms_thresh)]
+        for image_boxes, image_scores, indices in zip(
+            boxes, scores, candidate.split(counts), strict=True
+        )
+    ]

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facezoo.errors import ConfigError, did_you_mean
-from facezoo.geometry.nms import batched_nms
+from facezoo.geometry.boxes import batched_nms
 from facezoo.models.backbones.backbone import Backbone
 from facezoo.models.heads.head import Head
-from facezoo.models.necks.neck import Neck
+from facezoo.models.necks.fpn import Neck
 from facezoo.registry import DETECTORS
 from facezoo.structures import Faces, LossTerm, RawOutputs, Targets
 

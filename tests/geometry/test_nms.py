@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facezoo.geometry.nms import batched_nms
+from facezoo.geometry.boxes import batched_nms
 
 THRESH = 0.3701234  # no ratio of small integers, whose rounding would decide
 

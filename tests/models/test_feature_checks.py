@@ -17,7 +17,7 @@ from facezoo.models.heads.head import Head, HeadLosses
 from facezoo.models.heads.towers import Towers, build_towers, pointwise
 from facezoo.models.losses import BCE, SmoothL1
 from facezoo.models.necks import FPN
-from facezoo.models.necks.neck import Neck
+from facezoo.models.necks.fpn import Neck
 from facezoo.structures import RawOutputs
 
 

@@ -1,8 +1,7 @@
 """Assigners: which prior is to predict which face."""
 
-from facezoo.models.assigners.assigner import Assigner, Assignment, Decoded, gather_faces
+from facezoo.models.assigners.assigner import Assigner, Assignment, Decoded, MaxIoU, gather_faces
 from facezoo.models.assigners.atss import ATSS
-from facezoo.models.assigners.max_iou import MaxIoU
 from facezoo.models.assigners.ratio import RatioRule
 from facezoo.models.assigners.sim_ota import SimOTA
 from facezoo.models.assigners.task_aligned import TaskAligned

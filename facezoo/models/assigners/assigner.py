@@ -1,4 +1,4 @@
-"""The base class of all assigners, and what several of them share.
+"""The base class of all assigners, what several of them share, and RetinaFace's rule.
 
 Vocabulary: B images, G faces per image after padding, N priors. A face may *match* many priors, a
 prior has one face at most: of those that match it the best by the rule's own measure, then the
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError
-from facezoo.models.assigners.overlap import ignored_priors
-from facezoo.models.losses.loss import BACKGROUND, IGNORE
+from facezoo.models.assigners.overlap import best_overlaps, ignored_priors, r_of_iou
+from facezoo.models.losses.class_losses import BACKGROUND, IGNORE
+from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 
 Decoded = tuple[Tensor, Tensor]
@@ -173,3 +174,55 @@ def best_face_per_prior(prior: Tensor, measure: Tensor, matches: Tensor, n: int)
     winner = face.new_full((batch, n + 1), nobody)
     winner = winner.scatter_reduce(1, slot, torch.where(wins, face, nobody), "amin")[:, :n]
     return torch.where(winner == nobody, BACKGROUND, winner)
+
+
+@ASSIGNERS.register
+class MaxIoU(Assigner):
+    """The two thresholds and the best-anchor rule of RetinaFace (Deng et al. 2020, section 4.1).
+
+    A prior is matched to the face it overlaps most if their IoU reaches ``positive_iou``; it is
+    background below ``negative_iou`` and ignored in between. Whatever its IoU, the best prior of a
+    face is matched to it if their IoU reaches ``best_anchor_iou``; of several such faces it
+    takes the one with the larger IoU. Equals are settled by lower index, of face and prior.
+
+    Memory beyond results of B x N: at most 128 MiB, whatever the number of faces.
+
+    Args:
+        positive_iou: IoU from which a prior is positive.
+        negative_iou: IoU below which a prior is background.
+        best_anchor_iou: IoU from which a face has its best prior for sure.
+        ignore_overlap: see ``Assigner``.
+    """
+
+    def __init__(
+        self,
+        positive_iou: float = 0.5,
+        negative_iou: float = 0.3,
+        best_anchor_iou: float = 0.2,
+        ignore_overlap: float = 0.5,
+    ) -> None:
+        super().__init__(ignore_overlap)
+        if not 0 < negative_iou <= positive_iou <= 1:
+            raise ConfigError(
+                f"negative_iou of MaxIoU is {negative_iou} and positive_iou {positive_iou}: they "
+                "have to be more than 0, at most 1, and the negative one not above the positive."
+            )
+        self.positive_iou = positive_iou
+        self.negative_iou = negative_iou
+        self.best_anchor_iou = best_anchor_iou
+
+    def assign(self, grid: Grid, targets: Targets, decoded: Decoded | None) -> Assignment:
+        """See ``Assigner.forward``; ``decoded`` is not looked at."""
+        boxes = targets.boxes.float()
+        valid = targets.valid & ~targets.ignore
+        best = best_overlaps(grid, boxes, valid, r_of_iou(self.negative_iou))
+        positive = best.prior_r >= r_of_iou(self.positive_iou)
+        between = best.prior_r >= r_of_iou(self.negative_iou)
+        index = torch.where(between, IGNORE, BACKGROUND)
+        index = torch.where(positive, best.prior_face, index)
+
+        matches = (best.face_r > 0) & (best.face_r >= r_of_iou(self.best_anchor_iou))
+        prior, r, matches = (part.unsqueeze(-1) for part in (best.face_prior, best.face_r, matches))
+        face = best_face_per_prior(prior, r, matches, grid.priors.shape[0])
+        index = torch.where(face >= 0, face, index)
+        return Assignment(index)

@@ -8,6 +8,7 @@ from torch import Tensor
 from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import aligned_iou, cxcywh_to_xyxy
 from facezoo.models.assigners.assigner import Assigner, Assignment, Decoded, best_face_per_prior
+from facezoo.models.assigners.best_priors import is_inside
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 
@@ -51,12 +52,10 @@ class ATSS(Assigner):
         prior, exists = self._candidates(grid, boxes)
         priors = grid.priors[prior]  # B x G x K x 4
         iou = aligned_iou(cxcywh_to_xyxy(priors), boxes.unsqueeze(2))
-        centre = priors[..., :2]
-        inside = (centre > boxes[:, :, None, :2]) & (centre < boxes[:, :, None, 2:])
-
+        inside = is_inside(priors[..., :2], boxes.unsqueeze(2))
         threshold = _mean_plus_deviation(iou, exists)
         valid = (targets.valid & ~targets.ignore).unsqueeze(-1)
-        matches = valid & exists & inside.all(dim=-1) & (iou >= threshold - _ROUNDING)
+        matches = valid & exists & inside & (iou >= threshold - _ROUNDING)
         index = best_face_per_prior(prior, iou, matches, grid.priors.shape[0])
         return Assignment(index)
 

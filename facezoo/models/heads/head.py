@@ -18,10 +18,9 @@ from facezoo.geometry.boxes import aligned_iou
 from facezoo.geometry.priors import AnchorGrid, BoxCodec, LandmarkCodec
 from facezoo.models.assigners.assigner import Assigner, Assignment, gather_faces
 from facezoo.models.heads.towers import Towers, apply_towers, check_levels
-from facezoo.models.losses.class_losses import ClassLoss
-from facezoo.models.losses.loss import IGNORE
+from facezoo.models.losses.class_losses import IGNORE, ClassLoss
 from facezoo.models.losses.regression_losses import DistributionFocal, RegressionLoss
-from facezoo.models.necks.neck import Neck
+from facezoo.models.necks.fpn import Neck
 from facezoo.structures import LossTerm, RawOutputs, Targets
 
 Score = Literal["class", "product", "geometric_mean"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from facezoo.geometry.priors import AnchorGrid, LandmarkCodec, Sides, SSDBoxCodec
-from facezoo.models.assigners.assigner import Assigner
-from facezoo.models.assigners.max_iou import MaxIoU
+from facezoo.models.assigners.assigner import Assigner, MaxIoU
 from facezoo.models.heads.head import Head, HeadLosses
 from facezoo.models.heads.towers import (
     Towers,
@@ -17,7 +16,7 @@ from facezoo.models.heads.towers import (
 )
 from facezoo.models.losses.class_losses import ClassLoss
 from facezoo.models.losses.regression_losses import RegressionLoss
-from facezoo.models.necks.neck import Neck
+from facezoo.models.necks.fpn import Neck
 from facezoo.registry import HEADS
 from facezoo.structures import NUM_LANDMARKS
 

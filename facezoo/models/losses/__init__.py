@@ -1,7 +1,6 @@
 """Losses: from prediction and target to one number per prior."""
 
-from facezoo.models.losses.class_losses import BCE, OHEM, ClassLoss, FocalLoss, QualityFocal
-from facezoo.models.losses.loss import Loss
+from facezoo.models.losses.class_losses import BCE, OHEM, ClassLoss, FocalLoss, Loss, QualityFocal
 from facezoo.models.losses.regression_losses import (
     CIoULoss,
     DIoULoss,

@@ -1,20 +1,50 @@
-"""Losses of class and objectness logits; see ``loss`` for the vocabulary."""
+"""The base class of all losses, and those of class and objectness logits.
+
+Vocabulary: B images, N priors, C classes, D encoded numbers of a prior. A *logit* is a class's
+score before the sigmoid. A *label* is a class index, ``BACKGROUND`` or ``IGNORE``. A loss knows
+nothing of anchors: it gives one number per prior, zero where it selects nothing, times its
+weight; the head sums and normalises. All arithmetic is float32, autocast or not.
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from facezoo.errors import ConfigError
-from facezoo.models.losses.loss import BACKGROUND, IGNORE, Loss
 from facezoo.registry import LOSSES
+
+BACKGROUND = -1
+"""Label of a prior that has no face."""
+
+IGNORE = -2
+"""Label of a prior that is left out of the loss."""
 
 _SMALLEST_DISTANCE = 1e-12
 """Between a score and its target: far below what float32 tells apart."""
+
+
+class Loss(nn.Module):
+    """A weighted loss per prior.
+
+    Args:
+        weight: factor of the loss in the total.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        if weight < 0:
+            raise ConfigError(f"weight of {type(self).__name__} is {weight}: it cannot be below 0.")
+        self.weight = weight
+
+    def extra_repr(self) -> str:
+        """Returns the numbers that the loss was made with."""
+        numbers = vars(self).items()
+        return ", ".join(f"{name}={one}" for name, one in numbers if type(one) in (int, float))
 
 
 class ClassLoss(Loss):

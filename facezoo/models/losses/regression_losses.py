@@ -1,4 +1,4 @@
-"""Losses of boxes and landmarks; see ``loss`` for the vocabulary."""
+"""Losses of boxes and landmarks; see ``class_losses`` for the vocabulary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
 from facezoo.geometry.boxes import aligned_ciou, aligned_diou, aligned_giou, aligned_iou
-from facezoo.models.losses.loss import Loss
+from facezoo.models.losses.class_losses import Loss
 from facezoo.registry import LOSSES
 
 _LAST_BIN_MARGIN = 0.01
@@ -110,13 +110,14 @@ class Wing(EncodedLoss):
 
 
 class OverlapLoss(RegressionLoss):
-    """One minus a measure of overlap that is 1 for equal boxes."""
+    """One minus a measure of overlap that is 1 for equal boxes.
+
+    Attributes:
+        overlap: the measure of boxes ``... x 4``, xyxy in pixels, row by row.
+    """
 
     space = "boxes"
-
-    def overlap(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Returns the measure of boxes ``... x 4``, xyxy in pixels, row by row."""
-        raise NotImplementedError
+    overlap: ClassVar[staticmethod[[Tensor, Tensor], Tensor]]
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """See ``RegressionLoss.forward``."""
@@ -133,36 +134,28 @@ class OverlapLoss(RegressionLoss):
 class IoULoss(OverlapLoss):
     """1 - IoU; no gradient where the boxes do not touch."""
 
-    def overlap(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """See ``aligned_iou``."""
-        return aligned_iou(prediction, target)
+    overlap = staticmethod(aligned_iou)
 
 
 @LOSSES.register("GIoU")
 class GIoULoss(OverlapLoss):
     """1 - GIoU (Rezatofighi et al. 2019, algorithm 1)."""
 
-    def overlap(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """See ``aligned_giou``."""
-        return aligned_giou(prediction, target)
+    overlap = staticmethod(aligned_giou)
 
 
 @LOSSES.register("DIoU")
 class DIoULoss(OverlapLoss):
     """1 - DIoU (Zheng et al. 2020, equation 7)."""
 
-    def overlap(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """See ``aligned_diou``."""
-        return aligned_diou(prediction, target)
+    overlap = staticmethod(aligned_diou)
 
 
 @LOSSES.register("CIoU")
 class CIoULoss(OverlapLoss):
     """1 - CIoU (Zheng et al. 2020, equation 10)."""
 
-    def overlap(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """See ``aligned_ciou``."""
-        return aligned_ciou(prediction, target)
+    overlap = staticmethod(aligned_ciou)
 
 
 @LOSSES.register

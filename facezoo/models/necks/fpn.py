@@ -1,4 +1,4 @@
-"""RetinaFace's necks: the feature pyramid, and the context module that follows it."""
+"""The base class of necks, and RetinaFace's: the feature pyramid and the context after it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,23 @@ from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
 from facezoo.models.blocks import Activation, conv_norm
-from facezoo.models.necks.neck import Neck
 from facezoo.registry import NECKS
+
+
+class Neck(nn.Module):
+    """From features to features, fine to coarse.
+
+    Attributes:
+        out_channels: channels of each feature that it returns.
+        out_strides: pixels per cell of each.
+    """
+
+    out_channels: list[int]
+    out_strides: list[int]
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Returns the features, fine to coarse, each B x channels x H / stride x W / stride."""
+        raise NotImplementedError
 
 
 @NECKS.register

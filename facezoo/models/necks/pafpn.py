@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from facezoo.errors import ConfigError
 from facezoo.models.blocks import CSP_BLOCKS, separable, silu_conv
-from facezoo.models.necks.neck import Neck
+from facezoo.models.necks.fpn import Neck
 from facezoo.registry import NECKS
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from facezoo.metrics.evaluate_predictions import (
     find_truth,
     read_predictions,
 )
-from facezoo.metrics.evaluator import new_figure
+from facezoo.metrics.evaluator import new_figure, write_table
 from facezoo.metrics.evaluators.rates import best_threshold
 from facezoo.metrics.evaluators.slices import Slices
 from facezoo.metrics.evaluators.wider_face_ap import WiderFaceAP
@@ -160,16 +159,13 @@ def write_comparison(out: Path, comparison: Comparison) -> None:
         out: a folder, made where it is missing.
         comparison: what ``compare_predictions`` gave.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "differences.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["metric", *NUMBERS, "verdict"])
-        for name, one in comparison.differences.items():
-            rows.writerow([name, *(f"{value:.6g}" for value in _numbers(one)), one.verdict])
-    with (out / "images.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "a", "b"])
-        rows.writerows([one.image_id, one.a, one.b] for one in comparison.mistakes)
+    differences = (
+        (name, *(f"{value:.6g}" for value in _numbers(one)), one.verdict)
+        for name, one in comparison.differences.items()
+    )
+    write_table(out / "differences.csv", ("metric", *NUMBERS, "verdict"), differences)
+    mistakes = ((one.image_id, one.a, one.b) for one in comparison.mistakes)
+    write_table(out / "images.csv", ("image", "a", "b"), mistakes)
     _plot(comparison.differences, out / "differences.png")
 
 

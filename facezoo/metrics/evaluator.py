@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,13 +93,19 @@ def write_pr_curves(curves: Mapping[str, Curve], png: Path, table: Path) -> None
         axes.legend(loc="lower left")
     png.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(png, dpi=100, format="png")
-    table.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["curve", "recall", "precision"])
-        for name, curve in curves.items():
-            points = zip(curve.recall.tolist(), curve.precision.tolist(), strict=True)
-            rows.writerows([name, f"{r:.6g}", f"{p:.6g}"] for r, p in points)
+    points = (
+        (name, f"{recall:.6g}", f"{precision:.6g}")
+        for name, curve in curves.items()
+        for recall, precision in zip(curve.recall.tolist(), curve.precision.tolist(), strict=True)
+    )
+    write_table(table, ("curve", "recall", "precision"), points)
+
+
+def write_table(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a csv, whose folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([heading, *rows])
 
 
 def new_figure(width: float, height: float) -> Any:

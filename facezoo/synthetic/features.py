@@ -16,6 +16,7 @@ from facezoo.synthetic.figures import (
     any_colour,
     is_dark,
     mix,
+    moved,
     shade,
     unit_circle,
 )
@@ -57,8 +58,8 @@ class FacePainter:
         points = np.concatenate([shape.points for shape in self._shapes])
         turned, depths = on_head(points, np.concatenate(self._lifts), self.look, self.pose)
         ends = np.cumsum([len(shape.points) for shape in self._shapes])[:-1]
-        paths = zip(self._shapes, np.split(turned, ends), np.split(depths, ends), strict=True)
-        return [shape._replace(points=path) for shape, path, depth in paths if depth.sum() > 0]
+        shapes = zip(moved(self._shapes, turned), np.split(depths, ends), strict=True)
+        return [shape for shape, depth in shapes if depth.sum() > 0]
 
 
 def draw_features(look: Look, pose: Pose, *, fine: bool) -> list[Shape]:

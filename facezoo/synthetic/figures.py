@@ -156,7 +156,7 @@ FILL_GROWTH = 0.6
 
 
 class Shape(NamedTuple):
-    """One path of a figure, P x 2 points in its units, filled where the stroke has no width."""
+    """One path, P x 2 points, filled where the stroke has no width."""
 
     points: Points
     colour: Colour
@@ -168,16 +168,18 @@ class Shape(NamedTuple):
 class Figure:
     """Shapes in image pixels, back to front."""
 
-    points: Points  # N x 2, of all shapes one after the other
-    shapes: list[tuple[int, int, Colour, float, int]]  # first and last index, colour, stroke, role
+    shapes: list[Shape]
     size: float  # height of what is shown (of the face, for a person)
     landmarks: Points | None = None  # 5 x 2, NaN where the face hides them; None without a face
 
     def face_points(self) -> Points:
         """Returns the points that bound the face."""
-        return np.concatenate(
-            [self.points[first:last] for first, last, _, _, role in self.shapes if role == FACE]
-        )
+        return _points([shape for shape in self.shapes if shape.role == FACE])
+
+
+def _points(shapes: Sequence[Shape]) -> Points:
+    """Returns the points of all shapes, one after the other."""
+    return np.concatenate([shape.points for shape in shapes])
 
 
 def similarity(scale: float, angle: float, centre: tuple[float, float]) -> Points:
@@ -191,26 +193,20 @@ def transform(points: Points, matrix: Points) -> Points:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
+def moved(shapes: Sequence[Shape], points: Points, scale: float = 1.0) -> list[Shape]:
+    """Returns the shapes with other points, which are given one after the other, and strokes."""
+    found, first = [], 0
+    for old, colour, width, role in shapes:
+        last = first + len(old)
+        found.append(Shape(points[first:last], colour, width * scale, role))
+        first = last
+    return found
+
+
 def place(shapes: Sequence[Shape], matrix: Points, size: float) -> Figure:
     """Returns the shapes as a figure in image pixels."""
-    scale = math.hypot(matrix[0, 0], matrix[1, 0])
-    rows, first = [], 0
-    for shape in shapes:
-        last = first + len(shape.points)
-        rows.append((first, last, shape.colour, shape.width * scale, shape.role))
-        first = last
-    return Figure(transform(np.concatenate([s.points for s in shapes]), matrix), rows, size)
-
-
-def join(figures: Sequence[Figure], size: float, landmarks: Points | None = None) -> Figure:
-    """Returns one figure of several, the later ones in front."""
-    rows, offset = [], 0
-    for figure in figures:
-        for first, last, colour, width, role in figure.shapes:
-            rows.append((first + offset, last + offset, colour, width, role))
-        offset += len(figure.points)
-    points = np.concatenate([figure.points for figure in figures])
-    return Figure(points, rows, size, landmarks)
+    points = transform(_points(shapes), matrix)
+    return Figure(moved(shapes, points, math.hypot(matrix[0, 0], matrix[1, 0])), size)
 
 
 @lru_cache(maxsize=64)
@@ -239,9 +235,10 @@ def path(*points: tuple[float, float]) -> Points:
 
 def paint(image: Image, figure: Figure, light: Image) -> None:
     """Paints the figure over the image, in place; for ``light`` see ``scene.sample_light``."""
-    stroke = max(row[3] for row in figure.shapes) / 2 + 1
-    low = np.maximum(np.floor(figure.points.min(axis=0) - stroke), 0).astype(int)
-    high = np.ceil(figure.points.max(axis=0) + stroke).astype(int)
+    stroke = max(shape.width for shape in figure.shapes) / 2 + 1
+    points = _points(figure.shapes)
+    low = np.maximum(np.floor(points.min(axis=0) - stroke), 0).astype(int)
+    high = np.ceil(points.max(axis=0) + stroke).astype(int)
     high = np.minimum(high, (image.shape[1], image.shape[0]))
     width, height = (high - low).tolist()
     if width <= 0 or height <= 0:
@@ -261,12 +258,10 @@ def _draw(figure: Figure, low: NDArray[np.int_], width: int, height: int) -> Ima
     finer = 4 if figure.size < 24 else 2
     patch: Image = np.zeros((height * finer, width * finer, 4), np.uint8)
     # OpenCV counts from the centre of the first pixel.
-    points = (figure.points - low) * finer - 0.5
-    for first, last, _, _, role in figure.shapes:
-        if role == FACE:
-            points[first:last] = _less_growth(points[first:last])
-    for first, last, colour, stroke, _ in figure.shapes:
-        _trace(patch, points[first:last], (*colour, 255), stroke * finer, cv2.LINE_AA)
+    points = (_points(figure.shapes) - low) * finer - 0.5
+    for path, colour, stroke, role in moved(figure.shapes, points, finer):
+        shown = _less_growth(path) if role == FACE else path
+        _trace(patch, shown, (*colour, 255), stroke, cv2.LINE_AA)
     return cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA)
 
 
@@ -291,7 +286,7 @@ def _less_growth(points: Points) -> Points:
 
 def mark(owners: Image, figure: Figure, number: int) -> None:
     """Writes ``number`` into the pixels of the figure's face, and 0 where else it covers some."""
-    for first, last, _, stroke, role in figure.shapes:
+    for points, _, stroke, role in figure.shapes:
         if role != DETAIL:
             owner = number if role == FACE else 0
-            _trace(owners, figure.points[first:last] - 0.5, owner, stroke, cv2.LINE_8)
+            _trace(owners, points - 0.5, owner, stroke, cv2.LINE_8)

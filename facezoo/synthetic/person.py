@@ -7,7 +7,6 @@ the origin.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,6 @@ from facezoo.synthetic.figures import (
     cloth_colour,
     ellipse,
     jitter,
-    join,
     mix,
     path,
     place,
@@ -70,17 +68,17 @@ def draw_person(
     """
     look, pose, fine = sample_look(dice), sample_pose(dice), height >= FINE_HEIGHT
     neck = box(-0.36, 0.4, 0.36, 1.3) - (BACK_SHIFT * math.sin(pose.yaw), 0)
-    worn = _worn(dice, look, pose)
-    ears = [] if worn.scarf else _ears(look, pose, fine=fine)
+    behind, before, scarf = _worn(dice, look, pose)
+    ears = [] if scarf else _ears(look, pose, fine=fine)
     turned_away = abs(pose.yaw) >= ONE_EAR
     shapes = [
-        *worn.behind,
-        Shape(neck, worn.scarf or shade(look.skin, 0.78), role=COVER),
+        *behind,
+        Shape(neck, scarf or shade(look.skin, 0.78), role=COVER),
         *([] if turned_away else ears),
         Shape(outline(look, pose), look.skin, role=FACE),
         *draw_features(look, pose, fine=fine),
         *(ears if turned_away else []),
-        *worn.before,
+        *before,
     ]
     face_points = np.concatenate([s.points for s in shapes if s.role == FACE])
     matrix = _matrix(face_points, height, centre, pose.roll)
@@ -88,7 +86,8 @@ def draw_person(
     body = draw_body(dice, look.skin, standing=standing, fine=fine, front=True)
     turned, depths = on_head(*landmark_points(look), look, pose)
     landmarks = np.where(depths[:, None] > 0.02, transform(turned, matrix), np.nan)
-    return join([place(body, below, height), place(shapes, matrix, height)], height, landmarks)
+    placed = place(body, below, height).shapes + place(shapes, matrix, height).shapes
+    return Figure(placed, height, landmarks)
 
 
 def draw_back_view(
@@ -110,7 +109,7 @@ def draw_back_view(
         Shape(box(-0.38, -0.5, 0.38, 0.35), shade(look.skin, 0.85), role=COVER),
     ]
     below = _at_neck(matrix, 0, 0)
-    return join([place(body, below, height), place(head, matrix, height)], height)
+    return Figure(place(body, below, height).shapes + place(head, matrix, height).shapes, height)
 
 
 def _matrix(face: Points, height: float, centre: tuple[float, float], roll: float) -> Points:
@@ -129,15 +128,8 @@ def _at_neck(matrix: Points, x: float, angle: float) -> Points:
     return similarity(scale, angle, (at_x, at_y))
 
 
-class Worn(NamedTuple):
-    """Hair, hat, glasses and mask, behind and before the face."""
-
-    behind: list[Shape]
-    before: list[Shape]
-    scarf: Colour | None  # that wraps ears and neck
-
-
-def _worn(dice: Dice, look: Look, pose: Pose) -> Worn:
+def _worn(dice: Dice, look: Look, pose: Pose) -> tuple[list[Shape], list[Shape], Colour | None]:
+    """Returns what is worn behind and before the face, and the colour of a scarf if one is."""
     style = sample_style(dice, look.soft)
     hat = dice.pick(HATS) if dice.chance(0.24) else ""
     colour = cloth_colour(dice)
@@ -150,12 +142,12 @@ def _worn(dice: Dice, look: Look, pose: Pose) -> Worn:
         before += eyewear(dice, look, pose)
     if not hat:
         before += fringe(dice, style, look, pose)
-        return Worn(hair_behind(style, look, pose), before, None)
+        return hair_behind(style, look, pose), before, None
     before += hat_before(dice, hat, look, pose, colour)
     behind = hat_behind(hat, look, pose, colour)
     if hat == "scarf":
-        return Worn(behind, before, shade(colour, 0.9))
-    return Worn(hair_behind(style, look, pose) + behind, before, None)
+        return behind, before, shade(colour, 0.9)
+    return hair_behind(style, look, pose) + behind, before, None
 
 
 def _mask(dice: Dice, look: Look, pose: Pose) -> list[Shape]:

@@ -187,8 +187,8 @@ def _seen_share(
     if not seen:
         return 0.0
     alone = np.zeros((high - low)[::-1], np.int32)
-    shapes = [shape for shape in figure.shapes if shape[4] == FACE]
-    mark(alone, Figure(figure.points - low, shapes, figure.size), number)
+    skin = [one._replace(points=one.points - low) for one in figure.shapes if one.role == FACE]
+    mark(alone, Figure(skin, figure.size), number)
     return seen / cv2.countNonZero(alone)
 
 

@@ -33,12 +33,12 @@ def same(first, second):
 
 def recoloured(figure, colour):
     """The figure without its details: its face in ``colour``, what else it covers in black."""
-    rows = [
-        (a, b, colour if role == FACE else BLACK, width, role)
-        for a, b, _, width, role in figure.shapes
-        if role in (FACE, COVER)
+    shapes = [
+        shape._replace(colour=colour if shape.role == FACE else BLACK)
+        for shape in figure.shapes
+        if shape.role in (FACE, COVER)
     ]
-    return Figure(figure.points, rows, figure.size)
+    return Figure(shapes, figure.size)
 
 
 def extent(mask):
@@ -122,7 +122,7 @@ def test_annotation_agrees_with_the_painted_faces():
             scene, alone = np.zeros((2, 320, 320, 3), np.uint8)
             for other, one in enumerate(figures):
                 paint(scene, recoloured(one, MAGENTA if other == number else BLACK), FULL_LIGHT)
-            skin = [row for row in recoloured(figure, MAGENTA).shapes if row[4] == FACE]
+            skin = [one for one in recoloured(figure, MAGENTA).shapes if one.role == FACE]
             paint(alone, dataclasses.replace(figure, shapes=skin), FULL_LIGHT)
             seen, full = scene[..., 0] > 127, alone[..., 0] > 127
             box = extent(full)
@@ -156,11 +156,11 @@ def test_landmarks_lie_on_the_painted_features(monkeypatch, yaw):
     )
     monkeypatch.setattr(person, "sample_look", lambda _: look)
     monkeypatch.setattr(person, "sample_pose", lambda _: Pose(yaw, 0.1, 0.2))
-    monkeypatch.setattr(person, "_worn", lambda *_: person.Worn([], [], None))
+    monkeypatch.setattr(person, "_worn", lambda *_: ([], [], None))
     figure = person.draw_person(dice(0), 220, (160, 170), standing=False)
-    rows = [row for row in figure.shapes if row[2] in (iris, lips)]
+    shapes = [shape for shape in figure.shapes if shape.colour in (iris, lips)]
     image = np.zeros((320, 320, 3), np.uint8)
-    paint(image, dataclasses.replace(figure, shapes=rows), FULL_LIGHT)
+    paint(image, dataclasses.replace(figure, shapes=shapes), FULL_LIGHT)
     _, _, _, centres = cv2.connectedComponentsWithStats((image[..., 1] > 127).astype(np.uint8))
     eyes = centres[1:][np.argsort(centres[1:, 0])] + 0.5
     assert np.abs(eyes - figure.landmarks[:2]).max() < 2
@@ -229,7 +229,7 @@ def test_no_thing_and_no_back_of_a_head_is_a_face():
     figures = [draw_thing(dice(s), DISTRACTORS + OCCLUDERS, 40, (50, 50)) for s in range(60)]
     figures += [person.draw_back_view(dice(s), 40, (50, 50), standing=True) for s in range(20)]
     assert all(figure.landmarks is None for figure in figures)
-    assert all(row[4] != FACE for figure in figures for row in figure.shapes)
+    assert all(shape.role != FACE for figure in figures for shape in figure.shapes)
 
 
 def test_pictures_have_contrast_where_the_faces_are():
@@ -246,7 +246,9 @@ def test_plan_keeps_apart_from_painting():
     dataset[2]
     again = plan_scene(dataset._dice(2, 0), dataset.space)
     assert len(figures) == len(again)
-    assert all(np.array_equal(a.points, b.points) for a, b in zip(figures, again, strict=True))
+    for figure, other in zip(figures, again, strict=True):
+        for one, same_again in zip(figure.shapes, other.shapes, strict=True):
+            assert np.array_equal(one.points, same_again.points)
 
 
 @pytest.mark.parametrize(

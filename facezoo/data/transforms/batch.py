@@ -42,11 +42,7 @@ class BatchTransform(Transform):
         raise NotImplementedError
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Cannot be: a sample is no batch.
-
-        Raises:
-            ConfigError: always.
-        """
+        """Raises a ConfigError: a sample is no batch."""
         raise ConfigError(
             f"{type(self).__name__} changes whole batches; list it in data.train.batch_transforms."
         )

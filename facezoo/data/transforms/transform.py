@@ -74,11 +74,7 @@ class PartnerTransform(Transform):
         raise NotImplementedError
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Cannot be: without partners there is nothing to join.
-
-        Raises:
-            ConfigError: always.
-        """
+        """Raises a ConfigError: without partners there is nothing to join."""
         raise ConfigError(
             f"{type(self).__name__} needs {self.partners} other samples: list it in the "
             "transforms of data.train or data.val, whose loader draws them."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -104,9 +106,9 @@ def _add_landmarks(official: AnnotationFile, path: Path) -> dict[str, int]:
     numbers = {name: i for i, name in enumerate(official.names)}
     images = np.array([numbers.get(name, -1) for name in labels.names], np.int64)[labels.owners]
     faces = _numbered(np.column_stack([official.owners, official.boxes]))
+    pairs = {key: face for face, key in enumerate(faces)}
     rows = _numbered(np.column_stack([images, labels.boxes]))
-    pairs = {key: face for face, key in enumerate(map(bytes, faces))}
-    found = np.array([pairs.get(key, -1) for key in map(bytes, rows)], np.int64)
+    found = np.array([pairs.get(key, -1) for key in rows], np.int64)
     if len(found) and found.max() < 0:
         raise DataError(
             f"None of the {len(found)} faces of {path} is one of the official annotation; name the "
@@ -115,7 +117,7 @@ def _add_landmarks(official: AnnotationFile, path: Path) -> dict[str, int]:
     official.landmarks[found[found >= 0]] = labels.landmarks[found >= 0]
     unmatched = {
         "landmarks_unmatched": int((found < 0).sum()),
-        "faces_unmatched": len(faces) - int((found >= 0).sum()),
+        "faces_unmatched": len(pairs) - int((found >= 0).sum()),
     }
     if any(unmatched.values()):
         logger.warning(
@@ -125,19 +127,14 @@ def _add_landmarks(official: AnnotationFile, path: Path) -> dict[str, int]:
             unmatched["landmarks_unmatched"],
             len(found),
             unmatched["faces_unmatched"],
-            len(faces),
+            len(pairs),
         )
     return unmatched
 
 
-def _numbered(keys: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the rows with one more column: how many equal rows stand above."""
-    keys = keys + 0.0  # so that -0 and 0 are one number byte by byte
-    order = np.lexsort(keys.T)
-    sorted_keys = keys[order]
-    first = np.ones(len(keys), bool)
-    first[1:] = (sorted_keys[1:] != sorted_keys[:-1]).any(axis=1)
-    place = np.arange(len(keys))
-    number = np.empty(len(keys))
-    number[order] = place - np.maximum.accumulate(np.where(first, place, 0))
-    return np.column_stack([keys, number])
+def _numbered(rows: NDArray[np.float64]) -> Iterator[tuple[bytes, int]]:
+    """Gives a key for each row: its bytes, and how many equal rows stand above."""
+    above = Counter[bytes]()
+    for key in map(bytes, rows + 0.0):  # so that -0 and 0 are one number byte by byte
+        yield key, above[key]
+        above[key] += 1

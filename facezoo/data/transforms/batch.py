@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from facezoo.data.transforms.colour import GREY_WEIGHTS, ColorJitter
-from facezoo.data.transforms.transform import Transform, check_probability
+from facezoo.data.transforms.transform import Transform, check_range
 from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import MIRRORED_LANDMARKS, NUM_LANDMARKS, Batch, Sample
@@ -60,7 +60,7 @@ class BatchFlip(BatchTransform):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        check_probability(p, "BatchFlip")
+        check_range("BatchFlip", "probability", p=p)
         self.p = p
 
     def draw(self, generator: np.random.Generator) -> list[float]:
@@ -141,7 +141,7 @@ class BatchGrey(BatchTransform):
     """
 
     def __init__(self, p: float = 0.1) -> None:
-        check_probability(p, "BatchGrey")
+        check_range("BatchGrey", "probability", p=p)
         self.p = p
 
     def draw(self, generator: np.random.Generator) -> list[float]:
@@ -174,7 +174,7 @@ class BatchGaussianBlur(BatchTransform):
                 f"sigma of BatchGaussianBlur is {list(sigma)}; give the lowest, above 0, and then "
                 "the highest."
             )
-        check_probability(p, "BatchGaussianBlur")
+        check_range("BatchGaussianBlur", "probability", p=p)
         self.sigma = sigma
         self.p = p
         self.radius = math.ceil(SIGMAS_IN_KERNEL * sigma[1])

@@ -14,15 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.transforms.transform import Transform, check_probability
-from facezoo.errors import ConfigError
+from facezoo.data.transforms.transform import Transform, check_range
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
 """Shares of red, green and blue in a grey (ITU-R BT.601), which OpenCV and Pillow take too."""
 
-RANGES = ("brightness", "contrast", "saturation", "hue")
 ColourChange = tuple[NDArray[np.float64], float]
 
 _AROUND_GREY = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
@@ -84,11 +82,10 @@ class ColorJitter(Transform):
     ) -> None:
         self.most = (brightness, contrast, saturation, hue)
         self.p = p
-        owner, limits = type(self).__name__, (1, 1, 1, 0.5)
-        for name, given, limit in zip(RANGES, self.most, limits, strict=True):
-            if not 0 <= given <= limit:
-                raise ConfigError(f"{name} of {owner} is {given}; give a share from 0 to {limit}.")
-        check_probability(p, owner)
+        factors = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        check_range(type(self).__name__, "share", **factors)
+        check_range(type(self).__name__, "share", 0.5, hue=hue)
+        check_range(type(self).__name__, "probability", p=p)
 
     def draw_change(self, generator: np.random.Generator) -> ColourChange | None:
         """Returns a random change as ``colour_change`` does; None leaves the colours."""
@@ -124,13 +121,8 @@ class HSV(Transform):
     """
 
     def __init__(self, hue: float = 0.015, saturation: float = 0.7, value: float = 0.4) -> None:
-        for name, given, most in (
-            ("hue", hue, 0.5),
-            ("saturation", saturation, 1.0),
-            ("value", value, 1.0),
-        ):
-            if not 0 <= given <= most:
-                raise ConfigError(f"{name} of HSV is {given}; give a share from 0 to {most:g}.")
+        check_range("HSV", "share", 0.5, hue=hue)
+        check_range("HSV", "share", saturation=saturation, value=value)
         self.most = (hue, saturation, value)
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:

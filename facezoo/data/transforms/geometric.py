@@ -15,7 +15,7 @@ from facezoo.data.transforms.transform import (
     Transform,
     box_centres,
     check_canvas,
-    check_probability,
+    check_range,
     compose,
     rescaled,
 )
@@ -36,7 +36,7 @@ class Flip(Transform):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        check_probability(p, "Flip")
+        check_range("Flip", "probability", p=p)
         self.p = p
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:

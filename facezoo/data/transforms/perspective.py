@@ -15,6 +15,7 @@ from facezoo.data.transforms.transform import (
     Small,
     Transform,
     check_canvas,
+    check_range,
     compose,
     nearest_affine,
 )
@@ -70,16 +71,10 @@ class RandomPerspective(Transform):
         value: tuple[int, int, int] = MEAN_COLOUR,
     ) -> None:
         check_canvas(size, value, "RandomPerspective")
-        for name, given, most in (
-            ("degrees", degrees, 180),
-            ("translate", translate, 1),
-            ("shear", shear, 44),
-            ("perspective", perspective, 0.25),
-        ):
-            if not 0 <= given <= most:
-                raise ConfigError(
-                    f"{name} of RandomPerspective is {given}; give a number from 0 to {most}."
-                )
+        check_range("RandomPerspective", "number", 180, degrees=degrees)
+        check_range("RandomPerspective", "number", translate=translate)
+        check_range("RandomPerspective", "number", 44, shear=shear)
+        check_range("RandomPerspective", "number", 0.25, perspective=perspective)
         if not 0 < scale[0] <= scale[1]:
             raise ConfigError(
                 f"scale of RandomPerspective is {list(scale)}; give the lowest, above 0, and then "

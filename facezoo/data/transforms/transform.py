@@ -52,7 +52,7 @@ class PartnerTransform(Transform):
     partners: int
 
     def __init__(self, p: float, until: int | None) -> None:
-        check_probability(p, type(self).__name__)
+        check_range(type(self).__name__, "probability", p=p)
         if until is not None and until < 0:
             raise ConfigError(
                 f"until of {type(self).__name__} is {until}; give a number of epochs, or null."
@@ -110,10 +110,13 @@ def check_canvas(size: int, value: tuple[int, int, int], transform: str) -> None
         )
 
 
-def check_probability(p: float, transform: str) -> None:
-    """Raises a ConfigError unless ``p`` is a probability."""
-    if not 0 <= p <= 1:
-        raise ConfigError(f"p of {transform} is {p}; give a probability from 0 to 1.")
+def check_range(transform: str, kind: str, most: float = 1, **arguments: float) -> None:
+    """Raises a ConfigError unless arguments, such as a share, lie between 0 and ``most``."""
+    for name, given in arguments.items():
+        if not 0 <= given <= most:
+            raise ConfigError(
+                f"{name} of {transform} is {given}; give a {kind} from 0 to {most:g}."
+            )
 
 
 Small = Literal["ignore", "drop"]
@@ -230,10 +233,7 @@ class FaceLimits:
             raise ConfigError(
                 f"min_size of {self.transform} is {self.min_size}; give 0 or more pixels."
             )
-        if not 0 <= self.min_visible <= 1:
-            raise ConfigError(
-                f"min_visible of {self.transform} is {self.min_visible}; give a share from 0 to 1."
-            )
+        check_range(self.transform, "share", min_visible=self.min_visible)
         if self.small not in ("ignore", "drop"):
             raise ConfigError(
                 f"small of {self.transform} is {self.small!r}; give 'ignore' or 'drop'."

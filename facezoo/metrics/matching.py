@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.errors import ConfigError
-from facezoo.metrics.evaluator import NO_FACES, Evaluator, Result
+from facezoo.metrics.evaluator import NO_FACES
 from facezoo.structures import Faces, Truth
 
 MISSED = -np.inf
@@ -50,34 +49,6 @@ class Matches:
     def heights(self) -> NDArray[np.float64]:
         """F, pixels, of the annotated faces."""
         return self.face_boxes[:, 3] - self.face_boxes[:, 1]
-
-
-class MatchingEvaluator(Evaluator):
-    """An evaluator whose numbers follow from one matching of the whole set.
-
-    Args:
-        iou: least intersection over union with a face, 0 to 1.
-        score_thresh: lowest score that counts, 0 to 1; by default every prediction given.
-
-    Raises:
-        ConfigError: an argument is not from 0 to 1.
-    """
-
-    def __init__(self, iou: float = 0.5, score_thresh: float = 0.0) -> None:
-        self.iou = iou
-        self.score_thresh = score_thresh
-        for name in ("iou", "score_thresh"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                owner = type(self).__name__
-                raise ConfigError(f"{owner} takes {name} from 0 to 1, not {value}.")
-
-    def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
-        """Returns the numbers of a set; see ``Evaluator``."""
-        return Result(self._numbers(match_set(predictions, truth, self.iou)))
-
-    def _numbers(self, matches: Matches) -> dict[str, float]:
-        raise NotImplementedError
 
 
 def match_set(predictions: Mapping[str, Faces], truth: Mapping[str, Truth], iou: float) -> Matches:

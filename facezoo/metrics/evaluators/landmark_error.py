@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from facezoo.errors import ConfigError
 from facezoo.metrics.evaluator import NO_FACES, Result
-from facezoo.metrics.matching import MatchingEvaluator, is_counted, match_set
+from facezoo.metrics.evaluators.rates import MatchingEvaluator
+from facezoo.metrics.matching import is_counted, match_set
 from facezoo.registry import EVALUATORS
 from facezoo.structures import NUM_LANDMARKS, Faces, Truth
 

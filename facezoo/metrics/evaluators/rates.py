@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.errors import ConfigError
-from facezoo.metrics.matching import Matches, MatchingEvaluator, most_overlapped
+from facezoo.metrics.evaluator import Evaluator, Result
+from facezoo.metrics.matching import Matches, match_set, most_overlapped
 from facezoo.registry import EVALUATORS
+from facezoo.structures import Faces, Truth
 
 logger = logging.getLogger(__name__)
+
+
+class MatchingEvaluator(Evaluator):
+    """An evaluator whose numbers follow from one matching of the whole set.
+
+    Args:
+        iou: least intersection over union with a face, 0 to 1.
+        score_thresh: lowest score that counts, 0 to 1; by default every prediction given.
+
+    Raises:
+        ConfigError: an argument is not from 0 to 1.
+    """
+
+    def __init__(self, iou: float = 0.5, score_thresh: float = 0.0) -> None:
+        self.iou = iou
+        self.score_thresh = score_thresh
+        for name in ("iou", "score_thresh"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                owner = type(self).__name__
+                raise ConfigError(f"{owner} takes {name} from 0 to 1, not {value}.")
+
+    def __call__(self, predictions: Mapping[str, Faces], truth: Mapping[str, Truth]) -> Result:
+        """Returns the numbers of a set; see ``Evaluator``."""
+        return Result(self._numbers(match_set(predictions, truth, self.iou)))
+
+    def _numbers(self, matches: Matches) -> dict[str, float]:
+        raise NotImplementedError
 
 
 @EVALUATORS.register

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from facezoo.metrics.bootstrap import RankingTally, RecallTally, Tally
 from facezoo.metrics.evaluator import Result
-from facezoo.metrics.evaluators.rates import bucket_names, check_edges
-from facezoo.metrics.matching import Matches, MatchingEvaluator, is_counted, match_set
+from facezoo.metrics.evaluators.rates import MatchingEvaluator, bucket_names, check_edges
+from facezoo.metrics.matching import Matches, is_counted, match_set
 from facezoo.registry import EVALUATORS
 from facezoo.structures import Faces, Truth
 

@@ -170,9 +170,7 @@ TRANSFORMS = Registry(
     "TRANSFORMS", "facezoo.data.transforms.transform:Transform", "facezoo.data.transforms"
 )
 OPTIMIZERS = Registry("OPTIMIZERS", "torch.optim.optimizer:Optimizer", "facezoo.training.optim")
-SCHEDULES = Registry(
-    "SCHEDULES", "facezoo.training.schedules:Schedule", "facezoo.training.schedules"
-)
+SCHEDULES = Registry("SCHEDULES", "facezoo.training.optim:Schedule", "facezoo.training.optim")
 HOOKS = Registry("HOOKS", "facezoo.training.hook:Hook", "facezoo.training.hooks")
 EVALUATORS = Registry(
     "EVALUATORS", "facezoo.metrics.evaluator:Evaluator", "facezoo.metrics.evaluators"

@@ -15,7 +15,7 @@ from facezoo.config.config import load_config
 from facezoo.config.sections import TrainSettings
 from facezoo.structures import Batch, LossTerm, Targets
 from facezoo.training.hook import Hook
-from facezoo.training.schedules import Cosine
+from facezoo.training.optim import Cosine
 from facezoo.training.trainer import Trainer
 from facezoo.training.update import UpdateStep
 

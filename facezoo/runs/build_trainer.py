@@ -28,8 +28,8 @@ from facezoo.registry import HOOKS, SCHEDULES
 from facezoo.runs.start import Start
 from facezoo.structures import Batch
 from facezoo.training.hook import Hook
+from facezoo.training.optim import Schedule
 from facezoo.training.process import keep_freed_memory, seed_generators
-from facezoo.training.schedules import Schedule
 from facezoo.training.trainer import Trainer
 from facezoo.zoo.safe_load import init_from as load_parts
 

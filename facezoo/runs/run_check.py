@@ -20,7 +20,7 @@ from facezoo.registry import DETECTORS, HOOKS, OPTIMIZERS, SCHEDULES
 from facezoo.runs.build_trainer import build_schedule, hooks_of
 from facezoo.runs.run_config import carried_config
 from facezoo.training.hooks.evaluation import Evaluation
-from facezoo.training.schedules import check_schedule
+from facezoo.training.optim import check_schedule
 
 NEEDED = {"data.train": "dataset", "optimizer": "type", "schedule": "type"}
 """Sections that a model alone does without, each with the key that it cannot miss."""

@@ -37,8 +37,8 @@ from facezoo.training.faults import (
 )
 from facezoo.training.hook import Hook, in_order
 from facezoo.training.meter import Meter
+from facezoo.training.optim import Schedule, Scheduler
 from facezoo.training.process import Signals
-from facezoo.training.schedules import Schedule, Scheduler
 from facezoo.training.update import Update, UpdateStep, loss_terms
 
 logger = logging.getLogger(__name__)

@@ -145,8 +145,7 @@ def test_an_update_skips_alike_on_the_host_and_on_the_device(
 def test_momentum_begins_well_after_a_first_step_that_is_left_out(
     make_trainer: MakeTrainer, batch_of: Callable[[int, int], Batch]
 ) -> None:
-    from facezoo.training.optim import TorchOptimizer
-    from facezoo.training.schedules import Scheduler
+    from facezoo.training.optim import Scheduler, TorchOptimizer
 
     trainers = []
     for bad in (set(), {0}):

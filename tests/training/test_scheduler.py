@@ -13,8 +13,7 @@ from torch import nn
 
 from facezoo.errors import CheckpointError, ConfigError
 from facezoo.training.checkpoint import load_checkpoint, save_checkpoint
-from facezoo.training.optim import TorchOptimizer, separate_biases
-from facezoo.training.schedules import Cosine, Scheduler
+from facezoo.training.optim import Cosine, Scheduler, TorchOptimizer, separate_biases
 from facezoo.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from facezoo.errors import ConfigError
-from facezoo.training.schedules import Cosine, Linear, Schedule, Step
+from facezoo.training.optim import Cosine, Linear, Schedule, Step
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.1, 0.25, 0.5, 0.99, 1.0])

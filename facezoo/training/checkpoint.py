@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from facezoo import distributed
 from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.training.checkpoint_files import STATE, check_digests, new_folder, write_digests
-from facezoo.training.hook import TrainerProtocol
+from facezoo.training.hook import TrainerBase
 from facezoo.training.process import generators, seed_generators, set_generators
 from facezoo.training.update import Update
 from facezoo.version import __version__
@@ -54,7 +54,7 @@ class Snapshot:
     config: str
 
 
-def take_snapshot(trainer: TrainerProtocol) -> Snapshot:
+def take_snapshot(trainer: TrainerBase) -> Snapshot:
     """Copies the whole state of a trainer into memory of the CPU; every rank has to call it.
 
     Raises:
@@ -88,7 +88,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
         ) from error
 
 
-def save_checkpoint(trainer: TrainerProtocol, folder: Path) -> None:
+def save_checkpoint(trainer: TrainerBase, folder: Path) -> None:
     """Writes the trainer's whole state to ``folder``, which appears under its name when complete.
 
     Every rank has to call it; rank 0 writes.
@@ -102,7 +102,7 @@ def save_checkpoint(trainer: TrainerProtocol, folder: Path) -> None:
         write_snapshot(snapshot, folder)
 
 
-def load_checkpoint(trainer: TrainerProtocol, folder: Path) -> None:
+def load_checkpoint(trainer: TrainerBase, folder: Path) -> None:
     """Puts a trainer that was built from the run's config into the state of a checkpoint.
 
     The arguments of the optimizer, such as ``weight_decay``, stay those of the trainer. What may
@@ -191,7 +191,7 @@ MIGRATIONS: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 """By the format that is read: what gives the next one."""
 
 
-def _state(trainer: TrainerProtocol) -> dict[str, Any]:
+def _state(trainer: TrainerBase) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "step": trainer.step,
@@ -213,7 +213,7 @@ def _state(trainer: TrainerProtocol) -> dict[str, Any]:
     }
 
 
-def _made_with(trainer: TrainerProtocol) -> dict[str, Any]:
+def _made_with(trainer: TrainerBase) -> dict[str, Any]:
     """Returns what the last bits of a result depend on beside the config."""
     return {
         "facezoo": __version__,
@@ -237,7 +237,7 @@ def _warn_of_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> N
         )
 
 
-def _set_generators(trainer: TrainerProtocol, states: list[dict[str, Any]]) -> None:
+def _set_generators(trainer: TrainerBase, states: list[dict[str, Any]]) -> None:
     """Gives each rank its generators back; a rank that was not there before gets new ones."""
     rank = distributed.share().rank
     if rank < len(states):

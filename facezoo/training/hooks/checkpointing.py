@@ -15,7 +15,7 @@ from facezoo.errors import CheckpointError, ConfigError, FacezooError
 from facezoo.registry import HOOKS
 from facezoo.training.checkpoint import Snapshot, take_snapshot, write_snapshot
 from facezoo.training.checkpoint_files import point, saved_steps
-from facezoo.training.hook import Hook, TrainerProtocol, is_due
+from facezoo.training.hook import Hook, TrainerBase, is_due
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ class Checkpoint(Hook):
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Notes the step that the run starts from."""
         self._saved_step = trainer.step
         self._writer = ThreadPoolExecutor(1, "facezoo-checkpoint")
 
-    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> None:
         """Remembers whether this step's metric is the best so far."""
         if self.best is None or self.best not in metrics:
             return
@@ -78,7 +78,7 @@ class Checkpoint(Hook):
         if self.best_value is None or sign * value > sign * self.best_value:
             self.best_value, self.best_step = value, trainer.step
 
-    def after_step(self, trainer: TrainerProtocol) -> None:
+    def after_step(self, trainer: TrainerBase) -> None:
         """Saves where it is due, or where this step is the best."""
         if self._writing is not None and self._writing.done():
             self._finish_writing()
@@ -88,7 +88,7 @@ class Checkpoint(Hook):
         if trainer.is_last_step:
             self._finish_writing()
 
-    def after_train(self, trainer: TrainerProtocol) -> None:
+    def after_train(self, trainer: TrainerBase) -> None:
         """Saves what an interrupted or failed run has; says so where ``best`` never came."""
         if trainer.failed or not trainer.is_last_step or trainer.pending:
             self._rescue(trainer)
@@ -117,7 +117,7 @@ class Checkpoint(Hook):
         else:
             logger.info("The best checkpoint is chosen anew, as another metric chooses it now.")
 
-    def _save(self, trainer: TrainerProtocol) -> None:
+    def _save(self, trainer: TrainerBase) -> None:
         """Copies the state and hands it to the thread, once the checkpoint before is written."""
         self._finish_writing()
         snapshot = take_snapshot(trainer)
@@ -152,7 +152,7 @@ class Checkpoint(Hook):
                 raise
             logger.warning("%s", error)
 
-    def _rescue(self, trainer: TrainerProtocol) -> None:
+    def _rescue(self, trainer: TrainerBase) -> None:
         """Saves the latest step of a run that ends early, and never raises over its error."""
         unwritten = False
         try:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from facezoo.environment import peak_memory_gib
 from facezoo.registry import HOOKS
 from facezoo.terminal import show_number, terminal
-from facezoo.training.hook import Hook, TrainerProtocol
+from facezoo.training.hook import Hook, TrainerBase
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Console(Hook):
         self._progress: Progress | None = None
         self._task = TaskID(0)
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Starts the clock, and the bar where somebody is watching."""
         self._started = time.perf_counter()
         self._first_step = trainer.step
@@ -45,12 +45,12 @@ class Console(Hook):
             )
             self._progress.start()
 
-    def after_step(self, trainer: TrainerProtocol) -> None:
+    def after_step(self, trainer: TrainerBase) -> None:
         """Moves the bar."""
         if self._progress is not None:
             self._progress.update(self._task, completed=trainer.step)
 
-    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> None:
         """Shows losses and speed, or the result of an evaluation."""
         if "train/loss" not in metrics:
             numbers = "  ".join(
@@ -76,13 +76,13 @@ class Console(Hook):
             text = f"loss {metrics['train/loss']:.3f}  {self._speed(trainer, metrics)}"
             self._progress.update(self._task, description=text + _in_brackets(trainer.note))
 
-    def after_train(self, trainer: TrainerProtocol) -> None:
+    def after_train(self, trainer: TrainerBase) -> None:
         """Leaves the terminal as it was."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
-    def _speed(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> str:
+    def _speed(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> str:
         seconds_per_step = (time.perf_counter() - self._started) / max(
             trainer.step - self._first_step, 1
         )

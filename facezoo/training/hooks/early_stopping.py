@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from facezoo.registry import HOOKS
-from facezoo.training.hook import Hook, TrainerProtocol
+from facezoo.training.hook import Hook, TrainerBase
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ class EarlyStopping(Hook):
         self.best: float | None = None
         self.without_progress = 0
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Stops a run that goes on from where it had stopped, unless ``patience`` is larger now."""
         self._stop_if_due(trainer)
 
-    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> None:
         """Judges the metric whenever it is published."""
         if self.metric not in metrics:
             return
@@ -57,12 +57,12 @@ class EarlyStopping(Hook):
         self.without_progress += 1
         self._stop_if_due(trainer)
 
-    def _stop_if_due(self, trainer: TrainerProtocol) -> None:
+    def _stop_if_due(self, trainer: TrainerBase) -> None:
         if self.without_progress >= self.patience:
             wanted = "finite" if self.best is None else f"better than {self.best:.4g}"
             trainer.stop(f"{self.metric} was not {wanted} in {self.without_progress} evaluations")
 
-    def after_train(self, trainer: TrainerProtocol) -> None:
+    def after_train(self, trainer: TrainerBase) -> None:
         """Says so where the metric never came."""
         if self.metric not in trainer.metrics and not trainer.failed:
             logger.warning(

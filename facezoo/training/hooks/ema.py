@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
-from facezoo.training.hook import Hook, TrainerProtocol
+from facezoo.training.hook import Hook, TrainerBase
 
 
 @HOOKS.register
@@ -36,7 +36,7 @@ class EMA(Hook):
         self.decay = decay
         self.updates = 0
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Starts the average at the weights, unless a checkpoint brought one."""
         if trainer.averaged is None:
             trainer.averaged = copy.deepcopy(trainer.model).requires_grad_(False).eval()
@@ -48,7 +48,7 @@ class EMA(Hook):
         self._counters = [average[name] for name in counters], [source[name] for name in counters]
 
     @torch.no_grad()
-    def after_step(self, trainer: TrainerProtocol) -> None:
+    def after_step(self, trainer: TrainerBase) -> None:
         """Moves the average towards the weights."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 10))

@@ -11,7 +11,7 @@ from facezoo.evaluation.judge import judge, validation_loss
 from facezoo.evaluation.report import predictions_page, write_report
 from facezoo.inference.detector import Detector, evaluation_mode
 from facezoo.registry import HOOKS
-from facezoo.training.hook import Hook, TrainerProtocol, is_due
+from facezoo.training.hook import Hook, TrainerBase, is_due
 
 
 @HOOKS.register
@@ -33,14 +33,14 @@ class Evaluation(Hook):
         self.every_epochs = every_epochs
         self.every_steps = every_steps
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Refuses a run that has nothing to measure on."""
         if trainer.validation is None:
             raise ConfigError(
                 "hooks.evaluation needs a validation set: give data.val, or hooks.evaluation=null."
             )
 
-    def after_step(self, trainer: TrainerProtocol) -> None:
+    def after_step(self, trainer: TrainerBase) -> None:
         """Evaluates where it is due."""
         if not is_due(trainer, self.every_epochs, self.every_steps):
             return

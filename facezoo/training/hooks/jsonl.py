@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from facezoo.files import atomic_write
 from facezoo.registry import HOOKS
-from facezoo.training.hook import Hook, TrainerProtocol
+from facezoo.training.hook import Hook, TrainerBase
 from facezoo.training.metrics_file import METRICS, read_metrics
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class JSONL(Hook):
         self._waiting: list[str] = []
         self._written: int | None = None
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Keeps the lines that were written when the state was saved that the run starts from."""
         path = trainer.folder / METRICS
         rows = read_metrics(path)
@@ -43,7 +43,7 @@ class JSONL(Hook):
         with atomic_write(path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
-    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> None:
         """Appends a line."""
         row: dict[str, Any] = {"step": trainer.step}
         if trainer.note:
@@ -60,7 +60,7 @@ class JSONL(Hook):
         else:
             self._waiting.clear()
 
-    def after_train(self, trainer: TrainerProtocol) -> None:
+    def after_train(self, trainer: TrainerBase) -> None:
         """Writes the table: a row per step, a column per metric."""
         rows: dict[int, dict[str, Any]] = {}
         for row in read_metrics(trainer.folder / METRICS):

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
-from facezoo.training.hook import Hook, TrainerProtocol
+from facezoo.training.hook import Hook, TrainerBase
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ class Profile(Hook):
         self._profiler: profile | None = None
         self._step = ExitStack()
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Begins where no step is to go before."""
         if self.skip == 0:
             self._begin(trainer.device)
 
-    def after_step(self, trainer: TrainerProtocol) -> None:
+    def after_step(self, trainer: TrainerBase) -> None:
         """Begins or ends where it is time to."""
         self._done += 1
         if self._profiler is not None:
@@ -66,7 +66,7 @@ class Profile(Hook):
         elif self._done == self.skip and not trainer.is_last_step:
             self._begin(trainer.device)
 
-    def after_train(self, trainer: TrainerProtocol) -> None:
+    def after_train(self, trainer: TrainerBase) -> None:
         """Writes what a run has that ends early."""
         if self._profiler is not None:
             self._step.close()
@@ -86,7 +86,7 @@ class Profile(Hook):
         self._profiler.start()
         self._step.enter_context(record_function(STEP))
 
-    def _finish(self, trainer: TrainerProtocol) -> None:
+    def _finish(self, trainer: TrainerBase) -> None:
         """Stops, and writes the files; a full disk ends no run."""
         assert self._profiler is not None
         profiler, self._profiler = self._profiler, None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facezoo.config.yaml_tree import flat
 from facezoo.errors import ConfigError
 from facezoo.registry import HOOKS
-from facezoo.training.hook import Hook, TrainerProtocol
+from facezoo.training.hook import Hook, TrainerBase
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Tracker(Hook):
         self.run_id: str | None = None
         self._run: Any = None
 
-    def _start(self, trainer: TrainerProtocol) -> Any:
+    def _start(self, trainer: TrainerBase) -> Any:
         """Starts a run of the library, or goes on with ``run_id``, and returns it."""
         raise NotImplementedError
 
@@ -65,7 +65,7 @@ class Tracker(Hook):
         """Returns what the library raises where it is out of reach."""
         return (OSError,)
 
-    def before_train(self, trainer: TrainerProtocol) -> None:
+    def before_train(self, trainer: TrainerBase) -> None:
         """Starts the run of the library, or goes on with the one of the checkpoint.
 
         Raises:
@@ -86,15 +86,15 @@ class Tracker(Hook):
                 f"hooks: {name} cannot start ({_in_one_line(error)}); {self.advice}."
             ) from error
 
-    def write(self, trainer: TrainerProtocol, metrics: Mapping[str, float]) -> None:
+    def write(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> None:
         """Logs the metrics of this step."""
         self._try("metrics", trainer.step, lambda: self._log(metrics, trainer.step))
 
-    def show(self, trainer: TrainerProtocol, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
+    def show(self, trainer: TrainerBase, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Logs the pictures of this step."""
         self._try("pictures", trainer.step, lambda: self._log_pictures(pictures, trainer.step))
 
-    def after_train(self, trainer: TrainerProtocol) -> None:
+    def after_train(self, trainer: TrainerBase) -> None:
         """Ends the run of the library."""
         self._try("end", trainer.step, lambda: self._finish(trainer.failed))
         self._run = None
@@ -126,7 +126,7 @@ class TensorBoard(Tracker):
     package: ClassVar[str] = "tensorboard"
     advice: ClassVar[str] = "make room for the folder tensorboard of the run"
 
-    def _start(self, trainer: TrainerProtocol) -> Any:
+    def _start(self, trainer: TrainerBase) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
         # The steps that a resumed run does again are hidden.
@@ -184,7 +184,7 @@ class WandB(Tracker):
 
         return wandb.Error, OSError, ValueError  # the last for a wrong WANDB_ variable
 
-    def _start(self, trainer: TrainerProtocol) -> Any:
+    def _start(self, trainer: TrainerBase) -> Any:
         import wandb
 
         run = wandb.init(
@@ -252,7 +252,7 @@ class MLflow(Tracker):
 
         return MlflowException, ImportError  # the last for the driver of a store
 
-    def _start(self, trainer: TrainerProtocol) -> Any:
+    def _start(self, trainer: TrainerBase) -> Any:
         import mlflow
         from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
@@ -286,7 +286,7 @@ class MLflow(Tracker):
     def _finish(self, failed: bool) -> None:
         self._run.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
 
-    def _begin(self, client: Any, trainer: TrainerProtocol) -> str:
+    def _begin(self, client: Any, trainer: TrainerBase) -> str:
         """Starts a run with the config as its parameters, which MLflow keeps for good."""
         from mlflow.entities import Param
 

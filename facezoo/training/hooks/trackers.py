@@ -43,6 +43,7 @@ class Tracker(Hook):
 
     def __init__(self) -> None:
         self.run_id: str | None = None
+        self._library: Any = None
         self._run: Any = None
 
     def _start(self, trainer: TrainerBase) -> Any:
@@ -50,15 +51,12 @@ class Tracker(Hook):
         raise NotImplementedError
 
     def _log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Logs metrics."""
         raise NotImplementedError
 
     def _log_pictures(self, pictures: Mapping[str, NDArray[np.uint8]], step: int) -> None:
-        """Logs pictures: H x W x 3, RGB, by name."""
         raise NotImplementedError
 
     def _finish(self, failed: bool) -> None:
-        """Ends the run of the library, which is marked where it failed."""
         raise NotImplementedError
 
     def _errors(self) -> tuple[type[Exception], ...]:
@@ -73,7 +71,7 @@ class Tracker(Hook):
         """
         name = type(self).__name__
         try:
-            importlib.import_module(self.package)
+            self._library = importlib.import_module(self.package)
         except ImportError as error:
             raise ConfigError(
                 f"hooks: {name} needs a library that is not installed; run "
@@ -179,15 +177,10 @@ class WandB(Tracker):
         self.mode = mode
 
     def _errors(self) -> tuple[type[Exception], ...]:
-        """Returns W&B's errors, and ValueError for a wrong ``WANDB_`` variable."""
-        import wandb
-
-        return wandb.Error, OSError, ValueError  # the last for a wrong WANDB_ variable
+        return self._library.Error, OSError, ValueError  # the last for a wrong WANDB_ variable
 
     def _start(self, trainer: TrainerBase) -> Any:
-        import wandb
-
-        run = wandb.init(
+        run = self._library.init(
             project=self.project,
             name=self.name or trainer.folder.resolve().name,
             notes=trainer.note or None,
@@ -210,9 +203,7 @@ class WandB(Tracker):
         self._run.log({**metrics, STEP: step})
 
     def _log_pictures(self, pictures: Mapping[str, NDArray[np.uint8]], step: int) -> None:
-        import wandb
-
-        images = {name: wandb.Image(picture) for name, picture in pictures.items()}
+        images = {name: self._library.Image(picture) for name, picture in pictures.items()}
         self._run.log({**images, STEP: step})
 
     def _finish(self, failed: bool) -> None:
@@ -247,21 +238,16 @@ class MLflow(Tracker):
         self.name = name
 
     def _errors(self) -> tuple[type[Exception], ...]:
-        """Returns MLflow's error, and ImportError for the driver of a store."""
-        from mlflow.exceptions import MlflowException
-
-        return MlflowException, ImportError  # the last for the driver of a store
+        error = self._library.exceptions.MlflowException
+        return error, ImportError  # the last for the driver of a store
 
     def _start(self, trainer: TrainerBase) -> Any:
-        import mlflow
-        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-        client = mlflow.MlflowClient(self.tracking_uri)
+        client = self._library.MlflowClient(self.tracking_uri)
         try:
             if self.run_id is not None:
                 client.update_run(self.run_id, status="RUNNING")
-        except mlflow.exceptions.MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        except self._library.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             logger.warning(
                 "MLflow has no run %s any more, so this run goes on in a new one.", self.run_id
@@ -273,10 +259,8 @@ class MLflow(Tracker):
         return client
 
     def _log(self, metrics: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
-
-        now = round(time.time() * 1000)
-        rows = [Metric(name, value, now, step) for name, value in metrics.items()]
+        metric, now = self._library.entities.Metric, round(time.time() * 1000)
+        rows = [metric(name, value, now, step) for name, value in metrics.items()]
         self._run.log_batch(self.run_id, metrics=rows)
 
     def _log_pictures(self, pictures: Mapping[str, NDArray[np.uint8]], step: int) -> None:
@@ -288,16 +272,16 @@ class MLflow(Tracker):
 
     def _begin(self, client: Any, trainer: TrainerBase) -> str:
         """Starts a run with the config as its parameters, which MLflow keeps for good."""
-        from mlflow.entities import Param
-
         found = client.get_experiment_by_name(self.experiment)
         run = client.create_run(
             found.experiment_id if found else client.create_experiment(self.experiment),
             run_name=self.name or trainer.folder.resolve().name,
             tags={"mlflow.note.content": trainer.note} if trainer.note else None,
         )
-        values = flat(trainer.config.data).items()
-        parameters = [Param(path, str(value)[:LONGEST_VALUE]) for path, value in values]
+        parameters = [
+            self._library.entities.Param(path, str(value)[:LONGEST_VALUE])
+            for path, value in flat(trainer.config.data).items()
+        ]
         for start in range(0, len(parameters), PARAMETERS_AT_ONCE):
             part = parameters[start : start + PARAMETERS_AT_ONCE]
             client.log_batch(run.info.run_id, params=part)

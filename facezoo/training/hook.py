@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -242,6 +243,14 @@ def is_due(trainer: TrainerBase, every_epochs: float | None, every_steps: int | 
         return False
     done = int(trainer.epochs_done / every_epochs)
     return done > int(trainer.epochs_before_step / every_epochs)
+
+
+def is_better(
+    value: float, best: float | None, mode: Literal["min", "max"], min_delta: float = 0.0
+) -> bool:
+    """Says whether a finite value beats the best one, where there is one, by over ``min_delta``."""
+    sign = -1 if mode == "min" else 1
+    return math.isfinite(value) and (best is None or sign * (value - best) > min_delta)
 
 
 def in_order(hooks: Mapping[str, Hook]) -> dict[str, Hook]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facezoo.structures import Batch
-from facezoo.training.faults import NonFiniteLossError
+from facezoo.training.update import NonFiniteLossError
 
 NAMED_IDS = 8
 

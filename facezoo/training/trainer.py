@@ -18,13 +18,13 @@ from facezoo.data.loading.loader import prefetched
 from facezoo.distributed import RunInterrupted
 from facezoo.errors import FacezooError
 from facezoo.structures import Batch
-from facezoo.training.faults import (
+from facezoo.training.hook import TrainerBase
+from facezoo.training.update import (
     NonFiniteLossError,
     OutOfMemoryError,
     is_out_of_memory,
     save_bad_batch,
 )
-from facezoo.training.hook import TrainerBase
 
 logger = logging.getLogger(__name__)
 

@@ -4,16 +4,19 @@ The loss of a step is the sum over the terms of ``total / max(count, 1)``, where
 are added up over the whole global batch before the division: a batch cut into slices
 (``accumulate``) or shared between processes teaches what the whole batch teaches, but for batch
 norm, which sees a slice at a time. After an update all ranks have the same weights, and the same
-statistics of batch norm: the mean over the ranks.
+statistics of batch norm: the mean over the ranks. A step fails by too little memory, or by a loss
+that is not finite, whose batch is kept.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,16 +25,48 @@ from torch.nn.parallel import DistributedDataParallel
 
 from facezoo import distributed
 from facezoo.config.sections import TrainSettings
+from facezoo.distributed import SharedError
+from facezoo.errors import FacezooError
 from facezoo.structures import Batch, LossTerm, Targets
 from facezoo.training.process import generators, set_generators
+from facezoo.zoo.safe_load import save_tensors
 
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 BUFFERS = "forward_sync_buffers" if _new_name else "broadcast_buffers"
 """What torch calls the copying of rank 0's buffers before each step, which is not wanted."""
 
+NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
 UpdateStep = Callable[[Batch], tuple[dict[str, Tensor], Tensor]]
 """Moves the weights by a batch; returns its loss terms, and whether one is not finite."""
+
+
+class NonFiniteLossError(SharedError):
+    """The loss of ``step`` became infinite or not a number; ``sentence`` says what to do."""
+
+    def __init__(self, step: int, sentence: str) -> None:
+        self.step = step
+        super().__init__(sentence)
+
+
+class OutOfMemoryError(FacezooError):
+    """A step of a batch, this process's share, needs more memory than the device has."""
+
+    def __init__(self, step: int, batch: Batch, device: torch.device) -> None:
+        count, _, height, width = batch.images.shape
+        faces = int(batch.targets.valid.cpu().sum(dim=1).max())  # the device has no room left
+        super().__init__(
+            f"{device} ran out of memory at step {step} ({count} images of {width}x{height} px, up "
+            f"to {faces} faces in one): train.accumulate=2 or more gives the same gradients in "
+            "slices, data.batch_size or data.image_size can be smaller, and train.precision=bf16 "
+            "needs about half; then go on with --resume."
+        )
 
 
 def loss_terms(
@@ -214,3 +249,37 @@ def mark_faces_dynamic(targets: Targets) -> None:
     """Tells the compiler that the number of faces changes from batch to batch."""
     for tensor in vars(targets).values():
         torch._dynamo.maybe_mark_dynamic(tensor, 1)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Returns whether an error of torch says that memory is used up, on whatever device."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in NO_MEMORY
+    )
+
+
+def save_bad_batch(path: Path, model: nn.Module, batch: Batch, step: int) -> None:
+    """Writes what ``tools/replay.py`` reads: a batch and the weights before the update of ``step``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    share = distributed.share()
+    tensors = {"batch.images": batch.images, "batch.maps": batch.maps}
+    tensors |= {f"targets.{name}": tensor for name, tensor in vars(batch.targets).items()}
+    tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    save_tensors(
+        path,
+        # Cloned, as safetensors refuses tensors that share memory, such as tied weights.
+        {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in tensors.items()
+        },
+        {
+            "step": str(step),
+            "ids": json.dumps(batch.ids),
+            "dropped": str(batch.dropped),
+            "rank": str(share.rank),
+            "world_size": str(share.world_size),
+        },
+    )

@@ -16,10 +16,10 @@ from torch import nn
 from facezoo.errors import ConfigError, DataError
 from facezoo.runs.listing import read_status
 from facezoo.runs.run import train
-from facezoo.training.faults import OutOfMemoryError
 from facezoo.training.hook import Hook
 from facezoo.training.hooks import Checkpoint
 from facezoo.training.trainer import Trainer
+from facezoo.training.update import OutOfMemoryError
 
 MakeTrainer = Callable[..., Trainer]
 

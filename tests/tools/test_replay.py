@@ -29,8 +29,7 @@ from facezoo.factory import build_model
 from facezoo.registry import TRANSFORMS
 from facezoo.runs.run import train
 from facezoo.structures import Batch, Sample, Targets
-from facezoo.training.faults import NonFiniteLossError, save_bad_batch
-from facezoo.training.update import Update
+from facezoo.training.update import NonFiniteLossError, Update, save_bad_batch
 
 PROJECT = Path(__file__).resolve().parents[2]
 SMALL = [

@@ -14,10 +14,10 @@ from torch import nn
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch, LossTerm
 from facezoo.training.checkpoint import load_checkpoint
-from facezoo.training.faults import NonFiniteLossError
 from facezoo.training.hook import Hook
 from facezoo.training.hooks import Checkpoint
 from facezoo.training.trainer import Trainer
+from facezoo.training.update import NonFiniteLossError
 
 MakeTrainer = Callable[..., Trainer]
 

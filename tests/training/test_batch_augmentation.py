@@ -15,8 +15,7 @@ from facezoo.data.transforms import BatchTransform
 from facezoo.registry import TRANSFORMS
 from facezoo.runs.run import train
 from facezoo.structures import Batch
-from facezoo.training.faults import NonFiniteLossError
-from facezoo.training.update import Update
+from facezoo.training.update import NonFiniteLossError, Update
 
 JITTER = "{type: BatchColorJitter, brightness: 0.5, p: 0.8}, {type: BatchFlip}"
 SMALL = [

@@ -10,16 +10,15 @@ import torch
 
 from facezoo.errors import ConfigError
 from facezoo.training.checkpoint import load_checkpoint
-from facezoo.training.faults import NonFiniteLossError
 from facezoo.training.hook import Hook
 from facezoo.training.hooks.checkpointing import Checkpoint
-from facezoo.training.hooks.console import Console
-from facezoo.training.hooks.early_stopping import EarlyStopping
 from facezoo.training.hooks.ema import EMA
-from facezoo.training.hooks.jsonl import JSONL
+from facezoo.training.hooks.evaluation import EarlyStopping
 from facezoo.training.hooks.trackers import TensorBoard
+from facezoo.training.hooks.writers import JSONL, Console
 from facezoo.training.metrics_file import read_metrics
 from facezoo.training.trainer import Trainer
+from facezoo.training.update import NonFiniteLossError
 
 MakeTrainer = Callable[..., Trainer]
 

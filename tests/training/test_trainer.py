@@ -10,9 +10,9 @@ from torch import nn
 from facezoo.config.sections import TrainSettings
 from facezoo.errors import ConfigError
 from facezoo.structures import Batch
-from facezoo.training.faults import NonFiniteLossError
 from facezoo.training.hook import Hook, in_order, is_due
 from facezoo.training.trainer import Trainer
+from facezoo.training.update import NonFiniteLossError
 
 MakeTrainer = Callable[..., Trainer]
 

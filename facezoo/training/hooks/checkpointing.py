@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +14,7 @@ from facezoo.errors import CheckpointError, ConfigError, FacezooError
 from facezoo.registry import HOOKS
 from facezoo.training.checkpoint import Snapshot, take_snapshot, write_snapshot
 from facezoo.training.checkpoint_files import point, saved_steps
-from facezoo.training.hook import Hook, TrainerBase, is_due
+from facezoo.training.hook import Hook, TrainerBase, is_better, is_due
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +68,8 @@ class Checkpoint(Hook):
 
     def write(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> None:
         """Remembers whether this step's metric is the best so far."""
-        if self.best is None or self.best not in metrics:
-            return
-        value = metrics[self.best]
-        if not math.isfinite(value):
-            return
-        sign = -1 if self.mode == "min" else 1
-        if self.best_value is None or sign * value > sign * self.best_value:
+        value = metrics.get(self.best or "")
+        if value is not None and is_better(value, self.best_value, self.mode):
             self.best_value, self.best_step = value, trainer.step
 
     def after_step(self, trainer: TrainerBase) -> None:

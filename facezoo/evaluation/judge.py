@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from facezoo import distributed
+from facezoo.data.datasets.annotated_images import AnnotatedImages
+from facezoo.data.datasets.combined import Subset
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.loading.cache import ImageCache
 from facezoo.data.transforms.transform import Transform
@@ -23,6 +25,7 @@ from facezoo.inference.photographs import Watch, detect_batches, in_batches
 from facezoo.inference.protocols import Protocol
 from facezoo.metrics.evaluator import Curve, Evaluator
 from facezoo.metrics.evaluators import WiderFaceAP
+from facezoo.metrics.matching import is_counted
 from facezoo.structures import Batch, Faces, LossTerm, Truth
 
 Value = TypeVar("Value")
@@ -32,14 +35,13 @@ PARTS = ("read", "detect", "whole")
 
 @dataclass(frozen=True)
 class Predictions:
-    """The faces found in some photographs, and how long it took.
+    """The faces found in some photographs, by image id, and how long it took.
 
     Attributes:
-        faces: by image id.
         seconds: n x 3, float64, of each photograph that went through the detector; see
             ``facezoo.inference.photographs.Photograph``.
         sizes_hw: n x 2, int64, height and width of these photographs in pixels.
-        from_cache: photographs whose faces came from a cache.
+        from_cache: how many others had their faces in a cache.
     """
 
     faces: dict[str, Faces]
@@ -55,11 +57,9 @@ class Predictions:
     def time_metrics(self) -> dict[str, float]:
         """Returns milliseconds per photograph: ``time/detect_ms``, the median, and ``…_ms_mean``.
 
-            time/read_ms     reading and decoding, in threads, while others are looked at
-            time/detect_ms   scaling, network, decoding and NMS, the voting of several views
-            time/whole_ms    from one photograph to the next
-
-        Empty where not ``is_timed``, as is ``describe_times``.
+        time/read_ms     reading and decoding, in threads, while others are looked at
+        time/detect_ms   scaling, network, decoding and NMS, the voting of several views
+        time/whole_ms    from one photograph to the next
         """
         if not self.is_timed:
             return {}
@@ -92,15 +92,10 @@ def find_faces(
 ) -> Predictions:
     """Returns the faces of some photographs; no more than a few of these are in memory at a time.
 
-    Args:
-        detector: finds faces.
-        dataset: the photographs.
-        batches: their indices, those together that are given to the detector at once. A batch is
-            given to it as a whole if the cache lacks one of its photographs, since the neighbours
-            of a photograph move its result by rounding errors.
-        watch: passes on the batches, such as a progress bar.
-        cache: gives what is known and keeps what is found, or None.
+    See ``judge``; ``batches`` holds the indices of photographs that are looked at together.
     """
+    # A batch is looked at as a whole if the cache lacks one of its photographs, since the
+    # neighbours of a photograph move its result by rounding errors.
     faces = {} if cache is None else cache.read()
     missing = [one for one in batches if not all(dataset.image_id(i) in faces for i in one)]
     seconds: list[tuple[float, float, float]] = []
@@ -144,9 +139,7 @@ class Validation:
         batch_size: images per batch.
         workers: processes that load batches.
         evaluators: what judges the faces found.
-        protocol: the scale at which faces are looked for.
-        score_thresh: lowest score of a face.
-        nms_thresh: IoU above which the worse of two faces is dropped.
+        protocol: how they are looked for, as are the two thresholds; see ``Detector``.
         cache: of decoded photographs, for the losses; None decodes each time.
     """
 
@@ -170,7 +163,7 @@ class EvaluationResults:
         truth: annotated faces by image id.
         metrics: by name, as the evaluators give them.
         curves: precision over recall by name.
-        official_truth: folder of the official files by which easy, medium and hard were judged.
+        official_truth: folder of the official files that easy, medium and hard were judged by.
     """
 
     predictions: Predictions
@@ -198,8 +191,8 @@ def judge(
         dataset: photographs with truth.
         evaluators: give numbers.
         batch_size: photographs that are given to the detector at once.
-        watch: passes on the batches of indices, such as a progress bar.
-        cache: gives the faces that are known already and keeps the others, or None.
+        watch: passes on the batches, such as a progress bar.
+        cache: gives the faces that are known already and keeps the others.
     """
     share = distributed.share()
     own = in_batches(range(len(dataset)), batch_size)[share.rank :: share.world_size]
@@ -218,15 +211,38 @@ def judge(
     return EvaluationResults(predictions, truth, metrics, curves, next(iter(folders), None))
 
 
+def describe_set(
+    dataset: FaceDataset, truth: Mapping[str, Truth], official: Path | None
+) -> dict[str, Any]:
+    """Returns which photographs, faces and official files the numbers are about."""
+    annotated = list(truth.values())
+    counted = [is_counted(one) for one in annotated]
+    whole = dataset
+    while isinstance(whole, Subset):
+        whole = whole.dataset
+    with_landmarks = [
+        int((~np.isnan(one.landmarks[counts, :, 0])).any(axis=1).sum())
+        for one, counts in zip(annotated, counted, strict=True)
+        if one.landmarks is not None
+    ]
+    return {
+        "data": type(whole).__name__,
+        **({"annotation": str(whole.source)} if isinstance(whole, AnnotatedImages) else {}),
+        "images": len(annotated),
+        "faces": sum(int(counts.sum()) for counts in counted),
+        "ignored_faces": sum(int((~counts).sum()) for counts in counted),
+        "faces_with_landmarks": sum(with_landmarks),
+        "truth": "the annotation" if official is None else str(official),
+    }
+
+
 @torch.no_grad()
 def validation_loss(
     loss_terms: Callable[[Batch], Mapping[str, LossTerm]], batches: Iterable[Batch]
 ) -> dict[str, float]:
     """Returns ``loss`` and ``loss_<term>`` over a whole set: each sum divided by its whole count.
 
-    Args:
-        loss_terms: the model's loss terms of a batch.
-        batches: every image once, over all processes.
+    ``batches`` hold every image once, over all processes.
     """
 
     def measure() -> list[dict[str, tuple[float, float]]]:

@@ -44,7 +44,7 @@ class PredictionCache:
 
     Args:
         folder: of the cache, made where it is missing; several ways and processes share it.
-        key: all that the faces depend on, as plain data; see ``prediction_key``.
+        key: see ``prediction_key``.
         files: of the photographs that are asked for, by image id.
 
     Raises:
@@ -69,10 +69,9 @@ class PredictionCache:
         self._is_full = False
 
     def read(self) -> dict[str, Faces]:
-        """Returns the faces of the photographs that are known, by image id.
+        """Returns the faces found last of the photographs that are known, by image id.
 
-        Of a photograph that was looked at more than once, these are the faces found last. A shard
-        that is damaged is removed and named in the log; its photographs are not known.
+        A shard that is damaged is removed and named in the log; its photographs are not known.
 
         Raises:
             DataError: a shard may not be read.
@@ -103,11 +102,7 @@ class PredictionCache:
             self.write()
 
     def write(self) -> None:
-        """Writes what is not written yet.
-
-        Where the disk refuses, as when it is full, the log says so and nothing is kept from then
-        on: what was computed is worth more than its copy.
-        """
+        """Writes what is not written yet; a full disk is warned of, and ends the keeping alone."""
         if self._unwritten:
             # The time in whole digits, so that names sort by it.
             name = f"{time.time_ns():020d}-{uuid.uuid4().hex}.npz"
@@ -126,13 +121,10 @@ class PredictionCache:
 
 
 def prediction_key(detector: Detector) -> dict[str, Any]:
-    """Returns what the faces that a detector finds depend on, but for the photographs.
+    """Returns what the faces depend on that a detector with a config finds, but the photographs.
 
     Batch size, device, threads and the versions of libraries are among it, as they move results by
     rounding errors. Code is known by versions alone.
-
-    Args:
-        detector: with a model that was built from a config.
     """
     assert detector.config is not None and detector.weights is not None
     return {
@@ -177,12 +169,7 @@ def _pack(found: Mapping[str, Faces]) -> bytes:
 
 
 def _unpack(data: bytes, stamps: Collection[str]) -> dict[str, Faces]:
-    """Returns the faces in a shard of the photographs that are asked for, by their stamps.
-
-    Raises:
-        Exception: one of ``DAMAGED_FILE`` or zlib's, where the bytes are no shard; numpy compares
-            the checksums of the arrays.
-    """
+    """Returns the faces in a shard by stamp; numpy compares the checksums of the arrays."""
     found: dict[str, dict[str, Any]] = {}
     with np.load(BytesIO(data), allow_pickle=False) as file:
         for entry in file.files:

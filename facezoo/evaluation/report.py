@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.images import write_image
-from facezoo.evaluation.evaluated_set import describe_set
-from facezoo.evaluation.judge import EvaluationResults
+from facezoo.evaluation.judge import EvaluationResults, describe_set
 from facezoo.inference.drawing import contact_sheet, draw_faces, fit_square
 from facezoo.metrics.evaluator import write_pr_curves
 from facezoo.metrics.matching import is_counted, match_image, pairwise_iou
@@ -66,8 +65,7 @@ def write_report(
         out: a folder, made where it is missing.
         dataset: the photographs.
         results: what ``judge`` gave for them.
-        described: what else the numbers depend on than the photographs and their faces, or these
-            too; kept beside them. A ``note`` stands at the top of the page.
+        described: what the numbers depend on; a ``note`` stands at the top of the page.
     """
     described = {**describe_set(dataset, results.truth, results.official_truth), **described}
     faces = results.predictions.faces
@@ -98,13 +96,7 @@ def write_report(
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of the page.
-
-    Attributes:
-        name: as in ``metrics.json``.
-        label: what of the name the page shows.
-        value: the number.
-    """
+    """One number of the page: its name in ``metrics.json``, what the page calls it, its value."""
 
     name: str
     label: str
@@ -139,11 +131,7 @@ def render_page(
 ) -> str:
     """Returns the HTML of the page.
 
-    Args:
-        metrics: by name.
-        described: what they depend on.
-        curves_png: picture of precision over recall, or None.
-        galleries: by kind of mistake how many there are, and the worst of them; see ``_crops``.
+    ``galleries`` say by kind of mistake how many there are, and show the worst; see ``_crops``.
     """
     slices, rest = split_metrics(metrics)
     environment = jinja2.Environment(
@@ -202,12 +190,7 @@ def split_metrics(
 def _crops(
     mistakes: Sequence[Mistake], dataset: FaceDataset, results: EvaluationResults
 ) -> Iterator[dict[str, Any]]:
-    """Gives the first ``MOST_CROPS`` mistakes as the page shows them.
-
-    Of a miss, IoU and score are those of the detection that overlaps the face most, whatever its
-    score, None where nothing does; of a false alarm, the IoU is with the annotated face that it
-    overlaps most.
-    """
+    """Gives the first ``MOST_CROPS`` mistakes as the page shows them, which says how."""
     places = {dataset.image_id(i): i for i in range(len(dataset))}
 
     # The mistakes of a crowd often follow one another, and decoding takes longest.
@@ -307,12 +290,7 @@ def mistakes_page(mistakes: Sequence[Mistake], dataset: FaceDataset) -> NDArray[
 
 
 def mistake_tile(mistake: Mistake, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Returns the square around a mistake, with its box and its severity.
-
-    Args:
-        mistake: to be shown.
-        image: its photograph, H x W x 3, RGB.
-    """
+    """Returns the square around a mistake in its photograph (H x W x 3, RGB), with its box."""
     box = mistake.box
     centre = (box[:2] + box[2:]) / 2
     scale = TILE / max(CONTEXT * float((box[2:] - box[:2]).max()), 32.0)

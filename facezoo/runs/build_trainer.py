@@ -19,7 +19,7 @@ from facezoo.data.loading.cache import ImageCache
 from facezoo.data.loading.loader import BatchAugmentation, train_stream
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
-from facezoo.evaluation.evaluated_set import with_official_truth
+from facezoo.evaluation.evaluate import with_official_truth
 from facezoo.evaluation.judge import Validation
 from facezoo.factory import build_evaluators, build_model, build_optimizer
 from facezoo.inference.loading import choose_device

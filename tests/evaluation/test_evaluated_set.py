@@ -12,7 +12,8 @@ from facezoo.data.datasets.face_dataset import ReadImage
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.datasets.wider_face import WiderFace
 from facezoo.errors import ConfigError, DataError
-from facezoo.evaluation.evaluated_set import describe_set, image_files, open_set
+from facezoo.evaluation.evaluate import image_files, open_set
+from facezoo.evaluation.judge import describe_set
 from facezoo.structures import Sample, Truth
 
 ANNOTATION = """\

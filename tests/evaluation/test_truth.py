@@ -5,7 +5,7 @@ import pytest
 
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.errors import DataError
-from facezoo.evaluation.evaluated_set import with_official_truth
+from facezoo.evaluation.evaluate import with_official_truth
 from facezoo.metrics.evaluators import CocoAP, WiderFaceAP
 from facezoo.metrics.official_truth import SUBSETS, OfficialTruth
 

@@ -28,7 +28,7 @@ from common import (
 )
 from torch.profiler import ProfilerActivity, profile
 
-from facezoo.factory import build_model
+from facezoo.builder import build_model
 from facezoo.geometry.boxes import cxcywh_to_xyxy
 from facezoo.geometry.priors import AnchorGrid
 from facezoo.registry import ASSIGNERS

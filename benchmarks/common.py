@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from facezoo.builder import build_model, build_optimizer, without_pretrained
 from facezoo.config.config import Config, load_config
 from facezoo.data.loading.samples import collate
 from facezoo.environment import environment
 from facezoo.errors import FacezooError
-from facezoo.factory import build_model, build_optimizer, without_pretrained
 from facezoo.inference.loading import choose_device
 from facezoo.runs.build_trainer import build_schedule
 from facezoo.structures import Batch, Sample

@@ -13,9 +13,9 @@ from itertools import islice
 import torch
 
 from facezoo import build_model, load_config
+from facezoo.builder import build_optimizer
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
-from facezoo.factory import build_optimizer
 
 
 def train(steps: int) -> list[float]:

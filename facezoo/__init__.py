@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facezoo.version import __version__ as __version__
 
 _HOMES = {
-    "facezoo.factory": ("build", "build_model"),
+    "facezoo.builder": ("build", "build_model"),
     "facezoo.config.config": ("Config", "load_config"),
     "facezoo.evaluation.evaluate": ("Report", "evaluate"),
     "facezoo.runs.run": ("train",),
@@ -46,10 +46,10 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 if TYPE_CHECKING:
+    from facezoo.builder import build, build_model
     from facezoo.config.config import Config, load_config
     from facezoo.errors import CheckpointError, ConfigError, DataError, FacezooError
     from facezoo.evaluation.evaluate import Report, evaluate
-    from facezoo.factory import build, build_model
     from facezoo.inference.detector import Detector
     from facezoo.registry import (
         ASSIGNERS,

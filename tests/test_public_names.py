@@ -20,7 +20,7 @@ print([name for name in {heavy} if name in sys.modules])
     "lines",
     [
         "import facezoo",
-        "import facezoo.registry, facezoo.config.config, facezoo.factory, facezoo.structures",
+        "import facezoo.registry, facezoo.config.config, facezoo.builder, facezoo.structures",
         "from facezoo import BACKBONES, FacezooError, Sample, load_config, build_model",
         "from facezoo import load_config; load_config({'model': {'x': '${train.seed}'}}).to_yaml()",
     ],

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facezoo.builder import build_model, without_pretrained
 from facezoo.errors import CheckpointError, FacezooError
-from facezoo.factory import build_model, without_pretrained
 from facezoo.inference.detector import evaluation_mode
 from facezoo.inference.loading import choose_device
 from facezoo.runs.run_config import open_config

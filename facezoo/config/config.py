@@ -17,8 +17,7 @@ from typing import Any
 
 from facezoo.config.interpolation import resolve
 from facezoo.config.overrides import apply_overrides, merge
-from facezoo.config.schema import build_sections, fill_defaults
-from facezoo.config.sections import Sections
+from facezoo.config.sections import Sections, build_sections, fill_defaults
 from facezoo.config.yaml_tree import (
     Node,
     Origin,

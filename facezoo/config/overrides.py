@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from facezoo.config.schema import KEYS
+from facezoo.config.sections import KEYS
 from facezoo.config.signatures import show
 from facezoo.config.yaml_tree import Key, Node, Origin, join, parse_yaml
 from facezoo.errors import ConfigError, did_you_mean

@@ -1,18 +1,35 @@
-"""The sections of a config that are no parts, as dataclasses."""
+"""The keys of a config that no registered part defines, checked as strictly as a part's arguments.
+
+``model``, ``optimizer``, ``schedule`` and each of ``hooks`` are parts: their classes say what they
+take. The other sections are dataclasses; what a file leaves out of them is filled in, so that a
+config always says all of it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from facezoo.errors import ConfigError
+from facezoo.config.signatures import buildable, check_value, members, missing, signature_of
+from facezoo.config.yaml_tree import Node, Origin, from_plain, join, to_plain
+from facezoo.errors import ConfigError, did_you_mean
 
+KEYS = ("model", "data", "optimizer", "schedule", "train", "hooks", "evaluation", "imports")
+"""The keys at the top of a config, in the order in which it is written."""
+DEFAULT = Origin("default")
+REMOVED = {
+    "data.reduced_decoding": "decoding at a reduced scale is gone, as it saved next to no time; "
+    "leave the key out",
+}
+"""Keys of older versions and what to do instead; false, their default in the config of a run that
+was saved then, is passed over."""
 LARGEST_STRIDE = 32
-"""Pixels per cell of the coarsest level of the usual detectors, which a side has to be cut into."""
+"""Pixels per cell of the coarsest level of the usual detectors."""
 
 
 @dataclass(frozen=True)
@@ -85,38 +102,24 @@ class DataSettings:
         cache_bytes(self.cache_limit)
 
 
-def cache_bytes(limit: int | str) -> int:
-    """Returns ``data.cache_limit`` in bytes.
-
-    Raises:
-        ConfigError: it is no positive number of bytes.
-    """
-    try:
-        found = int(TypeAdapter(ByteSize).validate_python(limit))
-    except ValidationError:
-        found = 0
-    if found < 1:
-        raise ConfigError(
-            f"data.cache_limit is {limit!r}; give a number of bytes, or one with a unit such as "
-            "8GiB."
-        )
-    return found
-
-
 def check_multi_scale(sides: Sequence[int]) -> None:
-    """Checks ``data.multi_scale``.
-
-    Args:
-        sides: in pixels.
-
-    Raises:
-        ConfigError: there is none, or one is not a positive multiple of the largest stride.
-    """
+    """Refuses sides that are none, or no positive multiples of the largest stride, in pixels."""
     if not sides or any(side < 1 or side % LARGEST_STRIDE for side in sides):
         raise ConfigError(
             f"data.multi_scale is {list(sides)}; give sides that are multiples of "
             f"{LARGEST_STRIDE}, such as [256, 320], or null."
         )
+
+
+def cache_bytes(limit: int | str) -> int:
+    """Returns ``data.cache_limit`` in bytes, or raises a ConfigError where it is no such number."""
+    with suppress(ValidationError):
+        found = int(TypeAdapter(ByteSize).validate_python(limit))
+        if found > 0:
+            return found
+    raise ConfigError(
+        f"data.cache_limit is {limit!r}; give a number of bytes, or one with a unit such as 8GiB."
+    )
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,8 @@ class TrainSettings:
             if value is not None and value <= 0:
                 raise ConfigError(f"train.{name} is {value}; give a number above 0.")
         for name in ("seed", "max_skipped"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"train.{name} is {getattr(self, name)}; give 0 or more.")
+            if (value := getattr(self, name)) < 0:
+                raise ConfigError(f"train.{name} is {value}; give 0 or more.")
 
     def check_batch_size(self, batch_size: int, world_size: int = 1) -> None:
         """Checks that a batch can be shared by the processes and cut into ``accumulate`` slices.
@@ -194,11 +197,9 @@ class TrainSettings:
         Raises:
             ConfigError: nothing limits the run.
         """
-        limits = []
+        limits = [] if self.max_steps is None else [self.max_steps]
         if self.epochs is not None:
             limits.append(math.ceil(self.epochs * samples_per_epoch / batch_size))
-        if self.max_steps is not None:
-            limits.append(self.max_steps)
         if self.max_samples is not None:
             limits.append(self.max_samples // batch_size)
         if not limits:
@@ -241,3 +242,106 @@ class Sections:
     data: DataSettings
     train: TrainSettings
     evaluation: EvaluationSettings
+
+
+SECTIONS = {"data": DataSettings, "train": TrainSettings, "evaluation": EvaluationSettings}
+
+
+def fill_defaults(tree: Node) -> None:
+    """Adds to a config what it leaves out of its sections, and puts the sections in one order.
+
+    Parts keep their own defaults.
+    """
+    for path in REMOVED:
+        node, is_there = tree.find(path)
+        if is_there and node.value is False:
+            section, _, key = path.rpartition(".")
+            del tree.find(section)[0].value[key]
+    tree.value.setdefault("imports", Node([], DEFAULT))
+    tree.value.setdefault("hooks", Node({}, DEFAULT))
+    for name, settings in SECTIONS.items():
+        _fill(tree.value.setdefault(name, Node({}, DEFAULT)), settings)
+    train, is_there = tree.find("data.train")
+    if is_there:
+        _fill(train, TrainSplitSettings)
+    order = dict.fromkeys([*KEYS, *tree.value])
+    tree.value = {key: tree.value[key] for key in order if key in tree.value}
+
+
+def _fill(section: Node, settings: type) -> None:
+    for one in fields(settings) if isinstance(section.value, dict) else ():
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if default is not MISSING:
+            section.value.setdefault(one.name, from_plain(default, DEFAULT))
+
+
+def build_sections(tree: Node) -> tuple[Sections, list[str]]:
+    """Returns the sections that are no parts, and a sentence for each key or value that is wrong.
+
+    In place of a section that is wrong stand its defaults.
+    """
+    problems = [*_wrong_keys(tree), *_wrong_imports(tree.value["imports"])]
+    built = {
+        name: _build(tree.value[name], settings, name, problems) or settings()
+        for name, settings in SECTIONS.items()
+    }
+    return Sections(**built), [tree.located(sentence) for sentence in problems]
+
+
+def _wrong_keys(tree: Node) -> Iterator[str]:
+    for key in tree.value:
+        if key not in KEYS:
+            hint = did_you_mean(key, KEYS)
+            yield f"{key}: there is no such section{hint}; a config has {', '.join(KEYS)}"
+    for key in ("model", "optimizer", "schedule"):
+        node, is_there = tree.find(key)
+        if is_there and node.value is not None and not isinstance(node.value, dict):
+            yield f"{key}: takes a mapping with a 'type'"
+    if not isinstance(tree.value["hooks"].value, dict):
+        yield "hooks: takes a mapping from names to hooks"
+
+
+def _wrong_imports(node: Node) -> Iterator[str]:
+    if not isinstance(node.value, list):
+        yield "imports: takes a list of modules"
+        return
+    for index, one in node.children():
+        name = one.value if isinstance(one.value, str) else ""
+        if not all(word.isidentifier() for word in name.split(".")):
+            yield (
+                f"imports.{index}: takes the name of a module, such as my_package.my_module, "
+                f"not {one.value!r}"
+            )
+
+
+def _build(node: Node, settings: type, path: str, problems: list[str]) -> Any:
+    """Returns a section, or None where it has problems."""
+    if not isinstance(node.value, dict):
+        problems.append(f"{path}: takes a mapping")
+        return None
+    known, values, found = signature_of(settings), {}, len(problems)
+    for key, child in node.value.items():
+        where = join(path, key)
+        if where in REMOVED:
+            problems.append(f"{where}: {REMOVED[where]}")
+        elif key not in known.arguments:
+            hint = did_you_mean(key, known.arguments)
+            has = ", ".join(known.arguments)
+            problems.append(f"{where}: '{path}' has no key {key!r}{hint}; it has {has}")
+        else:
+            values[key] = _value(child, known.arguments[key].hint, where, problems)
+    problems += [f"{path}: {name!r} is missing" for name in missing(node.value, known)]
+    try:
+        return settings(**values) if len(problems) == found else None
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _value(node: Node, hint: Any, path: str, problems: list[str]) -> Any:
+    inner = next((one for one in members(hint) if buildable(one)), None)
+    if inner is not None and node.value is not None:
+        return _build(node, inner, path, problems)
+    value, problem = check_value(to_plain(node), hint)
+    problems += [f"{path}: {problem}"] if problem else []
+    return value

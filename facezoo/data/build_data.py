@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from facezoo.config.builder import UNBUILT, Builder, add_to_context
+from facezoo.builder import UNBUILT, Builder, add_to_context
 from facezoo.config.config import Config
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.transforms.batch import BatchTransform
@@ -50,8 +50,7 @@ def _split(builder: Builder, config: Config, split: str) -> Any:
     path = f"data.{split}"
     node = config.get(path)
     if not isinstance(node, Mapping) or "dataset" not in node:
-        builder.add_problem(path, "there is no data set: give it a mapping with 'dataset'")
-        return UNBUILT
+        return builder.add_problem(path, "there is no data set: give it a mapping with 'dataset'")
     known = {name: config.get(f"data.{name}") for name in ("root", "image_size")}
     builder.defaults = {name: value for name, value in known.items() if value is not None}
     context: dict[str, Any] = {}
@@ -66,11 +65,9 @@ def _transforms(
     builder: Builder, config: Config, path: str, context: Mapping[str, Any]
 ) -> list[Any]:
     """Builds a list of transforms, of samples or of whole batches, as its name says."""
-    found = []
+    found = builder.parts(path, TRANSFORMS, **context)
     wants_batches = path.endswith(".batch_transforms")
-    for index, node in enumerate(config.get(path) or []):
-        transform = builder.part(node, TRANSFORMS, f"{path}.{index}", context)
-        found.append(transform)
+    for index, transform in enumerate(found):
         if transform is UNBUILT or getattr(transform, "of_batches", False) == wants_batches:
             continue
         changes, name = (
@@ -78,7 +75,7 @@ def _transforms(
             if wants_batches
             else ("whole batches", "batch_transforms")
         )
-        builder.add_problem(
-            f"{path}.{index}", f"{node['type']} changes {changes}; list it in data.train.{name}"
-        )
+        where = f"{path}.{index}"
+        kind = config[f"{where}.type"]
+        builder.add_problem(where, f"{kind} changes {changes}; list it in data.train.{name}")
     return found

@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.cluster.vq import ClusterError, kmeans2, vq
 
+from facezoo.builder import build_model, without_pretrained
 from facezoo.config.config import Config, load_config
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms.geometric import Letterbox
 from facezoo.datatools.sample_pictures import open_samples
 from facezoo.errors import ConfigError, DataError
-from facezoo.factory import build_model, without_pretrained
 from facezoo.geometry.priors import AnchorGrid
 from facezoo.structures import Batch
 from facezoo.terminal import tracked

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from facezoo.builder import build_evaluators
 from facezoo.config.config import Config
 from facezoo.data.build_data import build_dataset
 from facezoo.data.datasets.annotated_images import AnnotatedImages, CocoFaces
@@ -19,7 +20,6 @@ from facezoo.errors import ConfigError, DataError
 from facezoo.evaluation.judge import describe_set, judge
 from facezoo.evaluation.prediction_cache import PredictionCache, prediction_key
 from facezoo.evaluation.report import write_report
-from facezoo.factory import build_evaluators
 from facezoo.inference.detector import BATCH_SIZE, Detector
 from facezoo.metrics.evaluate_predictions import slice_evaluators
 from facezoo.metrics.evaluator import Evaluator

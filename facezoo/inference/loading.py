@@ -15,9 +15,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from facezoo.builder import build_model, without_pretrained
 from facezoo.config.config import Config, find_config, load_config, zoo_folder
 from facezoo.errors import CheckpointError, ConfigError
-from facezoo.factory import build_model, without_pretrained
 from facezoo.models.face_detector import FaceDetector
 from facezoo.zoo.catalogue import default_weights, names
 from facezoo.zoo.safe_load import load_tensors, load_weights

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from facezoo import distributed
-from facezoo.config.builder import Builder
+from facezoo.builder import Builder, build_evaluators, build_model, build_optimizer
 from facezoo.config.config import Config
 from facezoo.config.sections import cache_bytes
 from facezoo.data.build_data import build_batch_transforms, build_dataset
@@ -21,7 +21,6 @@ from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
 from facezoo.evaluation.evaluate import with_official_truth
 from facezoo.evaluation.judge import Validation
-from facezoo.factory import build_evaluators, build_model, build_optimizer
 from facezoo.inference.loading import choose_device
 from facezoo.inference.protocols import configured_protocol
 from facezoo.registry import HOOKS, SCHEDULES

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from facezoo.config.builder import UNBUILT, Builder
+from facezoo.builder import UNBUILT, Builder, build_optimizer
 from facezoo.config.config import Config, load_with_problems
 from facezoo.data.build_data import check_data
 from facezoo.errors import ConfigError, FacezooError
-from facezoo.factory import build_optimizer, evaluators_of
 from facezoo.inference.protocols import configured_protocol
-from facezoo.registry import DETECTORS, HOOKS, OPTIMIZERS, SCHEDULES
+from facezoo.registry import DETECTORS, EVALUATORS, HOOKS, OPTIMIZERS, SCHEDULES
 from facezoo.runs.build_trainer import build_schedule, hooks_of
 from facezoo.runs.run_config import carried_config
 from facezoo.training.hooks.evaluation import Evaluation
@@ -57,7 +56,7 @@ def check_config(
     if config.get("schedule") is not None:
         builder.section("schedule", SCHEDULES)
     hooks_of(builder, config)
-    evaluators_of(builder, config)
+    builder.parts("evaluation.evaluators", EVALUATORS)
     return list(dict.fromkeys([*problems, *builder.problems]))
 
 
@@ -71,8 +70,7 @@ def _model_to_check(builder: Builder) -> Any:
     try:
         return builder.section("model", DETECTORS)
     except RuntimeError as error:
-        builder.add_problem("model", f"it cannot be built: {error}")
-        return UNBUILT
+        return builder.add_problem("model", f"it cannot be built: {error}")
 
 
 def check_run(

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from facezoo import distributed
+from facezoo.builder import without_pretrained
 from facezoo.config.config import Config, load_config
 from facezoo.errors import ConfigError
-from facezoo.factory import without_pretrained
 from facezoo.runs.run_config import (
     CONFIG,
     TRIAL_NOTE,

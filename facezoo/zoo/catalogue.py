@@ -51,7 +51,7 @@ def entry(name: str) -> ZooEntry:
     Raises:
         ConfigError: there is no such model.
     """
-    from facezoo.factory import build_model, without_pretrained
+    from facezoo.builder import build_model, without_pretrained
     from facezoo.zoo.model_size import model_size
 
     model = build_model(without_pretrained(load_config(name)))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
+from facezoo.builder import build_model
 from facezoo.cli import main
 from facezoo.config.config import Config, load_config
 from facezoo.data.images import write_image
 from facezoo.datatools.anchors import find_anchors, fitness
-from facezoo.factory import build_model
 
 FACES = [(8, 10), (16, 20), (40, 60), (80, 100)]
 YOLO = ["data.workers=0", "data.train.dataset.num_images=16"]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from facezoo.builder import build_model
 from facezoo.cli import main
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.errors import ConfigError, DataError
 from facezoo.evaluation.evaluate import Report, evaluate
-from facezoo.factory import build_model
 from facezoo.metrics.evaluator import NO_FACES
 from facezoo.metrics.evaluators import OperatingPoint
 from facezoo.models.face_detector import FaceDetector

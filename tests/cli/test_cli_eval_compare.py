@@ -115,7 +115,7 @@ def test_slices_of_predictions_reach_the_function(
 
 
 def test_eval_adds_slices() -> None:
-    from facezoo.factory import build_model
+    from facezoo.builder import build_model
 
     dataset = SyntheticFaces(num_images=3, image_size=64, face_sizes=(16, 32))
     model = build_model("tiny_test")

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 import facezoo.registry
-from facezoo import factory
+from facezoo import builder
+from facezoo.builder import build, build_evaluators, build_model, build_optimizer
 from facezoo.config.config import load_config
 from facezoo.data import build_data
 from facezoo.data.build_data import build_dataset
 from facezoo.errors import ConfigError, DataError
-from facezoo.factory import build, build_evaluators, build_model, build_optimizer
 from facezoo.registry import Registry
 from facezoo.runs import build_trainer, run_check
 from facezoo.runs.build_trainer import build_hooks, build_schedule
@@ -184,7 +184,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Registry]]:
         made[name] = Registry(name, f"{__name__}:{parts[0].__name__}", "facezoo.errors")
         for part in parts:
             made[name].register(part)
-        for module in (factory, build_data, build_trainer, run_check):
+        for module in (builder, build_data, build_trainer, run_check):
             monkeypatch.setattr(module, name, made[name], raising=False)
     made["TRANSFORMS"].register_adapter("family")(Family)
     monkeypatch.setattr(facezoo.registry, "REGISTRIES", tuple(made.values()))
@@ -450,7 +450,7 @@ def test_plugins_are_imported_before_anything_is_built(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("plugin_with_a_hook.py").write_text(
-        "from facezoo.factory import HOOKS\n"
+        "from facezoo.builder import HOOKS\n"
         "@HOOKS.register\nclass Mine:\n    def __init__(self, x: int): self.x = x\n"
     )
     sections = source(imports=["plugin_with_a_hook"], hooks={"mine": {"type": "Mine", "x": 3}})

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facezoo.builder import build
 from facezoo.data.datasets import Concat, FaceDataset, Subset, SyntheticFaces
 from facezoo.data.loading.loader import train_stream
 from facezoo.errors import ConfigError, DataError
-from facezoo.factory import build
 from facezoo.registry import DATASETS
 from facezoo.structures import Sample, Truth
 

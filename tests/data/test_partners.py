@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from facezoo.builder import build
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_batch_transforms
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
@@ -29,7 +30,6 @@ from facezoo.data.transforms import (
     SquareCrop,
     Transform,
 )
-from facezoo.factory import build
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Batch, Sample, Targets
 

@@ -3,9 +3,9 @@ import pickle
 import numpy as np
 import pytest
 
+from facezoo.builder import build
 from facezoo.data.datasets import Subset, SyntheticFaces
 from facezoo.errors import DataError
-from facezoo.factory import build
 from facezoo.registry import DATASETS
 
 

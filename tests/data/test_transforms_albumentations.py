@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from facezoo.builder import build
 from facezoo.config.config import load_config, zoo_folder
 from facezoo.data.transforms import Albumentations
 from facezoo.errors import ConfigError
-from facezoo.factory import build
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import Sample
 

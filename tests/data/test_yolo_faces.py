@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from facezoo.builder import build
 from facezoo.data.datasets import Subset, YoloFaces
 from facezoo.errors import DataError
-from facezoo.factory import build
 from facezoo.registry import DATASETS
 
 FACE = "0 0.5 0.25 0.5 0.25"

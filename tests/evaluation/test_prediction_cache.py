@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from facezoo import version
+from facezoo.builder import build_model
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.datasets.wider_face import WiderFace
 from facezoo.data.images import write_image
 from facezoo.errors import ConfigError, DataError
 from facezoo.evaluation import prediction_cache
 from facezoo.evaluation.evaluate import Report, evaluate
-from facezoo.factory import build_model
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Faces
 from facezoo.zoo.safe_load import save_tensors

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from facezoo.builder import build_model
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.evaluation.judge import Predictions, find_faces, join_predictions, judge
 from facezoo.evaluation.report import MOST_CROPS, write_report
-from facezoo.factory import build_model
 from facezoo.inference import photographs
 from facezoo.inference.detector import Detector
 from facezoo.inference.photographs import read_ahead

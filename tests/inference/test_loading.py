@@ -6,9 +6,9 @@ import pytest
 import torch
 import yaml
 
+from facezoo.builder import build_model
 from facezoo.config.config import load_config, zoo_folder
 from facezoo.errors import CheckpointError, ConfigError
-from facezoo.factory import build_model
 from facezoo.inference.detector import Detector
 from facezoo.inference.loading import load_model
 from facezoo.zoo import catalogue

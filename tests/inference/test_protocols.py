@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facezoo.builder import build_model
 from facezoo.config.config import load_config
 from facezoo.errors import ConfigError
-from facezoo.factory import build_model
 from facezoo.inference.detector import Detector
 from facezoo.inference.protocols import Protocol, configured_protocol, parse_protocol
 

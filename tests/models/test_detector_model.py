@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from facezoo.builder import build_model
 from facezoo.config.config import zoo_folder
 from facezoo.errors import ConfigError
-from facezoo.factory import build_model
 from facezoo.models import FaceDetector
 from facezoo.structures import Targets
 from facezoo.training.update import mark_faces_dynamic

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from facezoo.factory import build_model
+from facezoo.builder import build_model
 from facezoo.structures import Targets
 from facezoo.training.update import mark_faces_dynamic
 from facezoo.zoo.model_size import model_size

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from facezoo.factory import build_model
+from facezoo.builder import build_model
 from facezoo.inference.detector import Detector
 from facezoo.runs.model_comparison import (
     ComparedModel,

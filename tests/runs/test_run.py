@@ -90,7 +90,7 @@ def test_resume_needs_no_weights_of_a_hub(monkeypatch: pytest.MonkeyPatch) -> No
             load_config(config, ["model.backbone={type: MobileNetV1, width: 0.0625}"])
         )
 
-    from facezoo.factory import build_model
+    from facezoo.builder import build_model
 
     monkeypatch.setattr("facezoo.runs.build_trainer.build_model", spy)
     run("model.backbone={type: timm.resnet18, pretrained: true}")

@@ -20,12 +20,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from facezoo.builder import build_model
 from facezoo.config.config import load_config
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
 from facezoo.data.transforms.transform import Transform
 from facezoo.errors import CheckpointError
-from facezoo.factory import build_model
 from facezoo.registry import TRANSFORMS
 from facezoo.runs.run import train
 from facezoo.structures import Batch, Sample, Targets

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from facezoo.builder import build_model
 from facezoo.config.config import Config, load_config
 from facezoo.config.sections import TrainSettings
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream
-from facezoo.factory import build_model
 from facezoo.models.face_detector import FaceDetector
 from facezoo.structures import Batch, LossTerm, Targets
 from facezoo.training import update as update_module

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from facezoo.builder import build_model
 from facezoo.errors import CheckpointError
-from facezoo.factory import build_model
 from facezoo.inference.detector import Detector
 from facezoo.zoo.converters import biubug6, convert_file
 from facezoo.zoo.safe_load import load_weights

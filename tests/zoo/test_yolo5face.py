@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facezoo.builder import build_model
 from facezoo.errors import CheckpointError
-from facezoo.factory import build_model
 from facezoo.models.backbones import Backbone, CSPDarknet, ShuffleNetV2
 from facezoo.models.necks import PAFPN
 from facezoo.zoo.converters import convert_file, yolo5face

@@ -142,11 +142,7 @@ class TrainPlan(Plan):
 
 @dataclass(frozen=True)
 class SidePlan:
-    """Which of some sides, in pixels, the square images of a step have, the same in every process.
-
-    Raises:
-        ConfigError: a side is not a positive multiple of 32, or there is none.
-    """
+    """Which of some sides, in pixels, the square images of a step have, in every process."""
 
     sides: Sequence[int]
     seed: int

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facezoo.builder import build_model
 from facezoo.config.config import load_config
 from facezoo.errors import ConfigError, did_you_mean
-from facezoo.factory import build_model
 from facezoo.zoo.converters import biubug6, yolo5face
 from facezoo.zoo.safe_load import check_architecture, load_tensors, save_tensors
 

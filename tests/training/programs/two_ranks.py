@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from facezoo import distributed
+from facezoo.builder import build_evaluators, build_model, build_optimizer
 from facezoo.config.config import load_config
 from facezoo.config.sections import TrainSettings
 from facezoo.data.build_data import build_dataset
 from facezoo.data.loading.loader import train_stream, val_batches
 from facezoo.evaluation.judge import judge, validation_loss
-from facezoo.factory import build_evaluators, build_model, build_optimizer
 from facezoo.inference.detector import Detector
 from facezoo.structures import Batch
 from facezoo.training.update import Update

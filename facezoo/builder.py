@@ -1,4 +1,4 @@
-"""One part from one mapping, by the signature of its class.
+"""From a config, or a part of one, to objects: each part by the signature of its class.
 
 Children are built first and handed over finished. What a part leaves out is filled from the
 context, which is what is known from the parts already built: a neck's ``in_channels`` and
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from facezoo.config.config import Config
+from facezoo.config.config import Config, load_config
+from facezoo.config.sections import KEYS
 from facezoo.config.signatures import (
     buildable,
     check_value,
@@ -26,7 +28,14 @@ from facezoo.config.signatures import (
 )
 from facezoo.config.yaml_tree import join
 from facezoo.errors import ConfigError, FacezooError, did_you_mean
-from facezoo.registry import Registry, registry_of
+from facezoo.registry import DETECTORS, EVALUATORS, OPTIMIZERS, Registry, registry_of
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from facezoo.metrics.evaluator import Evaluator
+    from facezoo.models.face_detector import FaceDetector
 
 _CONTEXT_OF = {
     "out_channels": "in_channels",
@@ -67,8 +76,8 @@ class Builder:
             raise ConfigError(self.problems)
         return result
 
-    def add_problem(self, path: str, sentence: str) -> None:
-        """Adds a problem at a dotted path, with file and line.
+    def add_problem(self, path: str, sentence: str) -> Any:
+        """Adds a problem at a dotted path, with file and line, and returns ``UNBUILT``.
 
         A sentence that begins with a path of its own, at or below ``path``, keeps it.
         """
@@ -80,27 +89,30 @@ class Builder:
             text = f"{path}: {text}"
         origin = self.config.origin(path) if self.config else ""
         self.problems.append(f"{text} ({origin})" if origin else text)
+        return UNBUILT
 
     def section(self, name: str, registry: Registry, **context: Any) -> Any:
         """Builds a part that stands at the top of the config."""
         node = None if self.config is None else self.config.get(name)
         if node is None:
-            self.add_problem(name, f"this config has no {name!r}, a mapping with a 'type'")
-            return UNBUILT
+            return self.add_problem(name, f"this config has no {name!r}, a mapping with a 'type'")
         return self.part(node, registry, name, context)
+
+    def parts(self, path: str, registry: Registry, **context: Any) -> list[Any]:
+        """Builds the parts in a list of the config."""
+        nodes = enumerate((self.config and self.config.get(path)) or [])
+        return [self.part(node, registry, join(path, index), context) for index, node in nodes]
 
     def part(self, node: Any, registry: Registry, path: str, context: Mapping[str, Any]) -> Any:
         """Builds a part from a mapping with ``type``."""
         if not isinstance(node, Mapping) or not isinstance(node.get("type"), str):
-            self.add_problem(
+            return self.add_problem(
                 path, f"takes a mapping with a 'type' out of {registry.name}, not {show(node)}"
             )
-            return UNBUILT
         try:
             part, named = registry.find(node["type"])
         except ConfigError as error:
-            self.add_problem(join(path, "type"), str(error))
-            return UNBUILT
+            return self.add_problem(join(path, "type"), str(error))
         given = {key: value for key, value in node.items() if key != "type"}
         return self._build_class(part, node["type"], given, named, registry, path, context)
 
@@ -118,20 +130,17 @@ class Builder:
         try:
             signature = signature_of(part)
         except ConfigError as error:
-            self.add_problem(path, str(error))
-            return UNBUILT
+            return self.add_problem(path, str(error))
         absent = missing(given, signature)
-        local = dict(context)
-        values: dict[str, Any] = dict(named)
+        local, values = dict(context), dict(named)
         for name, argument in signature.arguments.items():
             where = join(path, name)
             if name in named:
                 continue
             if name in given:
-                values[name] = self._build_argument(
-                    given[name], argument.hint, label, where, local, registry
-                )
-                self._check_against_context(given[name], name, context, where)
+                hint, value = argument.hint, given[name]
+                values[name] = self._build_argument(value, hint, label, where, local, registry)
+                self._check_against_context(value, context.get(name, value), where)
             elif name in local or name in self.defaults:
                 known = {**self.defaults, **local}[name]
                 values[name] = self._checked_value(known, argument.hint, label, where)
@@ -145,10 +154,9 @@ class Builder:
                 hint = signature.rest
                 values[key] = self._build_argument(given[key], hint, label, where, local, registry)
             else:
-                values[key] = UNBUILT
                 near = did_you_mean(key, signature.arguments)
-                hint = near or f"; its arguments are {signature}"
-                self.add_problem(where, f"{label} has no argument {key!r}{hint}")
+                near = near or f"; its arguments are {signature}"
+                values[key] = self.add_problem(where, f"{label} has no argument {key!r}{near}")
         if any(value is UNBUILT for value in values.values()):
             return UNBUILT
         return self._instantiate(part, label, values, signature.is_open, path)
@@ -184,32 +192,29 @@ class Builder:
         """Returns an argument as its hint wants it, with the parts inside of it built."""
         classes = [one for one in members(hint) if buildable(one)]
         anything = Any in members(hint)
-        kind = dict if isinstance(value, Mapping) else list
-        inner = Any if anything else item_hint(hint, kind)
-        built, items = value, []
-        if isinstance(value, Mapping) and classes:
+        is_mapping, items = isinstance(value, Mapping), []
+        inner = Any if anything else item_hint(hint, dict if is_mapping else list)
+
+        def build_item(key: object, item: Any) -> Any:
+            return self._build_argument(item, inner, label, join(path, key), local, registry)
+
+        if is_mapping and classes:
             return self._build_for_hint(value, classes[0], label, path, local)
-        if isinstance(value, Mapping) and anything and registry and "type" in value:
+        if is_mapping and anything and registry and "type" in value:
             return self.part(value, registry, path, local)
-        if isinstance(value, Mapping) and holds_parts(inner):
-            built = {
-                key: self._build_argument(one, inner, label, join(path, key), local, registry)
-                for key, one in value.items()
-            }
-            items = list(built.values())
+        if is_mapping and holds_parts(inner):
+            value = {key: build_item(key, item) for key, item in value.items()}
+            items = list(value.values())
         elif isinstance(value, (list, tuple)) and holds_parts(inner):
-            items = [
-                self._build_argument(one, inner, label, join(path, index), local, registry)
-                for index, one in enumerate(value)
-            ]
-            built = type(value)(items)
+            items = [build_item(index, item) for index, item in enumerate(value)]
+            value = type(value)(items)
         elif classes and check_value(value, hint)[1] and (expected := registry_of(classes[0])):
             return self.part(value, expected, path, local)
         elif classes:
             add_to_context(value, local)
         if any(one is UNBUILT for one in items):
             return UNBUILT
-        return self._checked_value(built, hint, label, path)
+        return self._checked_value(value, hint, label, path)
 
     def _build_for_hint(
         self, value: Mapping[str, Any], wanted: type, label: str, path: str, local: dict[str, Any]
@@ -224,23 +229,16 @@ class Builder:
             return part
         fitting = [name for name, one in registry if issubclass(one, wanted)]
         such = f": give one, such as {', '.join(sorted(fitting))}" if fitting else ""
-        self.add_problem(path, f"{label} takes {wanted.__name__}, not {value['type']}{such}")
-        return UNBUILT
+        return self.add_problem(path, f"{label} takes {wanted.__name__}, not {value['type']}{such}")
 
     def _checked_value(self, value: Any, hint: Any, label: str, path: str) -> Any:
         if value is UNBUILT:
             return value
         checked, problem = check_value(value, hint)
-        if problem:
-            self.add_problem(path, f"{label} {problem}")
-            return UNBUILT
-        return checked
+        return self.add_problem(path, f"{label} {problem}") if problem else checked
 
-    def _check_against_context(
-        self, given: Any, name: str, context: Mapping[str, Any], path: str
-    ) -> None:
+    def _check_against_context(self, given: Any, known: Any, path: str) -> None:
         """Reports an argument that contradicts the parts that were built before."""
-        known = context.get(name, given)
         if isinstance(known, tuple):
             known = list(known)
         if known is not UNBUILT and given != known:
@@ -270,3 +268,73 @@ def add_to_context(part: Any, context: dict[str, Any]) -> None:
             context[argument] = list(value)
         elif attribute == "num_landmarks" and isinstance(value, int):
             context[argument] = value
+
+
+def build(
+    node: Mapping[str, Any],
+    registry: Registry,
+    *,
+    config: Config | None = None,
+    path: str = "",
+    **context: Any,
+) -> Any:
+    """Builds a part.
+
+    Args:
+        node: ``type`` and arguments; it is not changed.
+        registry: where the class is looked up.
+        config: the config that ``node`` came from, so that messages name file and line.
+        path: the dotted path of ``node`` in it.
+        context: arguments of the part or of parts in it, where ``node`` leaves them out.
+
+    Raises:
+        ConfigError: with one sentence for each thing that is wrong.
+        FacezooError: a part could not be made, for example as its data is not there.
+    """
+    builder = Builder(config)
+    return builder.finish(builder.part(node, registry, path, context))
+
+
+def build_model(
+    source: str | Path | Mapping[str, Any] | Config, *overrides: str, **context: Any
+) -> FaceDetector:
+    """Builds a detector: ``build_model("retinaface_r50", "model.backbone.pretrained=false")``.
+
+    Args:
+        source: name in the zoo, path of a YAML, mapping or Config; a mapping may change a named
+            config too: ``{"_BASE_": "retinaface_r50", "model": {"neck": {"channels": 128}}}``.
+        overrides: such as ``model.neck.channels=128``.
+        context: see ``build``.
+
+    Raises:
+        FacezooError: see ``build``.
+    """
+    for name in context.keys() & set(KEYS):
+        raise ConfigError(
+            f"{name!r} is a section of the config and no context: give words such as "
+            f"'{name}.key=value', or a mapping with _BASE_, {name} and what it changes"
+        )
+    if "overrides" in context:
+        raise ConfigError("build_model takes overrides one by one, after the source.")
+    config = load_config(source, overrides)
+    builder = Builder(config)
+    return builder.finish(builder.section("model", DETECTORS, **context))
+
+
+def build_optimizer(config: Config, model: nn.Module) -> Optimizer:
+    """Builds the optimizer of a model; see ``build`` for what is raised."""
+    builder = Builder(config)
+    return builder.finish(builder.section("optimizer", OPTIMIZERS, model=model))
+
+
+def build_evaluators(config: Config) -> list[Evaluator]:
+    """Builds the evaluators; see ``build`` for what is raised."""
+    builder = Builder(config)
+    return builder.finish(builder.parts("evaluation.evaluators", EVALUATORS))
+
+
+def without_pretrained(config: Config) -> Config:
+    """Returns the config for a model whose weights come from elsewhere, not from a hub."""
+    if not config.get("model.backbone.pretrained"):
+        return config
+    return load_config(config, ["model.backbone.pretrained=false"])

@@ -20,8 +20,7 @@ from facezoo.config.config import Config, find_config, load_config, zoo_folder
 from facezoo.errors import CheckpointError, ConfigError
 from facezoo.models.face_detector import FaceDetector
 from facezoo.zoo.catalogue import default_weights, names
-from facezoo.zoo.safe_load import load_tensors, load_weights
-from facezoo.zoo.weights_file import WEIGHTS, find_weights
+from facezoo.zoo.safe_load import WEIGHTS, find_weights, load_tensors, load_weights
 
 logger = logging.getLogger(__name__)
 

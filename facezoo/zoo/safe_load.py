@@ -7,7 +7,7 @@ refuses everything but plain tensors and containers of them.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,41 @@ from torch import Tensor, nn
 
 from facezoo.errors import DAMAGED_FILE, CheckpointError, did_you_mean
 from facezoo.files import atomic_write
-from facezoo.zoo.weights_file import find_weights
 
+WEIGHTS = "model.safetensors"
 NAMED = 5
 PIXELS = "pixels"
 """The part of a detector that holds its preprocessing, as its config says it."""
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys under which public checkpoints keep their weights, beside epoch and optimizer."""
+
+
+def find_weights(source: str | Path) -> Path | None:
+    """Returns a run folder's or checkpoint's file of weights, or a safetensors file as it is.
+
+    Args:
+        source: a run folder, whose best checkpoint is taken, else its last; a checkpoint; or a
+            file, which need not exist.
+
+    Returns:
+        The file; None where ``source`` is neither a folder nor named ``.safetensors``.
+
+    Raises:
+        CheckpointError: a folder holds no weights.
+    """
+    place = Path(source)
+    if place.suffix == ".safetensors" and not place.is_dir():
+        return place
+    if not place.is_dir():
+        return None
+    for folder in (place / "checkpoints" / "best", place / "checkpoints" / "last", place):
+        if (folder / WEIGHTS).is_file():
+            return folder / WEIGHTS
+    raise CheckpointError(
+        f"{place} is a folder without {WEIGHTS} and without checkpoints/best or checkpoints/last; "
+        "give a run folder, a checkpoint or a file of weights."
+    )
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -117,7 +144,7 @@ def init_from(model: nn.Module, source: str) -> list[str]:
             f"Nothing in {file} fits: it has {_some(tensors)}, and the model wants {_some(wanted)}."
         )
     _copy(own, fitting)
-    return _report(file, wanted, tensors, fitting) + _pixels_left_out(file, own, tensors)
+    return _report(file, wanted, tensors, fitting.keys()) + _pixels_left_out(file, own, tensors)
 
 
 def _wanted(
@@ -160,25 +187,35 @@ def _pixels_left_out(
 
 
 def _report(
-    file: Path, wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], fitting: Iterable[str]
+    file: Path,
+    wanted: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    fitting: Collection[str],
 ) -> list[str]:
-    fitting = set(fitting)
     lines = []
     for part in dict.fromkeys(name.partition(".")[0] for name in wanted):
         names = [name for name in wanted if name.partition(".")[0] == part]
         loaded = sum(name in fitting for name in names)
         lines.append(f"{part}: {loaded} of {len(names)} tensors from {file}")
-    absent = [name for name in wanted if name not in tensors]
-    shapes = [name for name in wanted if name in tensors and name not in fitting]
-    unused = [name for name in tensors if name not in wanted and not name.startswith(f"{PIXELS}.")]
-    for label, names in (
-        ("not in the file, left as they were", absent),
-        ("of another shape, left as they were", shapes),
-        ("in the file, not used", unused),
-    ):
-        if names:
-            lines.append(f"{label}: {_some(names)}")
-    return lines
+    tensors = {name: one for name, one in tensors.items() if not name.startswith(f"{PIXELS}.")}
+    kept = ", left as they were"
+    labels = (f"not in the file{kept}", f"of another shape{kept}", "in the file, not used")
+    return lines + _differences(wanted, tensors, labels)
+
+
+def _differences(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], labels: Sequence[str]
+) -> list[str]:
+    """Returns lines on tensors that are not in the file, of another shape, and in it alone."""
+    shapes = [
+        f"{name} ({list(tensors[name].shape)} there, {list(value.shape)} here)"
+        for name, value in own.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    absent, unknown = own.keys() - tensors.keys(), tensors.keys() - own.keys()
+    kinds = ([one for one in own if one in absent], shapes, [x for x in tensors if x in unknown])
+    pairs = zip(labels, kinds, strict=True)
+    return [f"{label}: {_some(names)}" for label, names in pairs if names]
 
 
 def _split(source: str) -> tuple[Path, list[str]]:
@@ -231,22 +268,8 @@ def check_architecture(
     Raises:
         CheckpointError: they differ; it names the first few.
     """
-    absent = [name for name in own if name not in tensors]
-    unknown = [name for name in tensors if name not in own]
-    shapes = [
-        f"{name} ({list(tensors[name].shape)} there, {list(own[name].shape)} here)"
-        for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
-    ]
-    found = [
-        f"{label}: {_some(names)}"
-        for label, names in (
-            ("not in the file", absent),
-            ("not in the model", unknown),
-            ("of another shape", shapes),
-        )
-        if names
-    ]
+    labels = ("not in the file", "of another shape", "not in the model")
+    found = _differences(own, tensors, labels)
     if found:
         raise CheckpointError(
             f"{path} is of another architecture; {'; '.join(found)}. Give the config that it was "

@@ -37,7 +37,9 @@ def convert_file(source: Path, family: str, out: Path) -> list[str]:
     config = load_config(converted.config, converted.overrides)
     model = build_model(config)
     own = model.state_dict()
-    named = {**_of_the_config(own), **converted.tensors}
+    # A public checkpoint leaves the preprocessing to its code.
+    pixels = {name: value for name, value in own.items() if name.startswith("pixels.")}
+    named = {**pixels, **converted.tensors}
     check_architecture(source, own, named)
     ordered = {name: named[name].to(own[name].dtype).contiguous() for name in own}
     save_tensors(out, ordered, {"config": config.to_yaml(), "source": f"{family}: {source.name}"})
@@ -48,8 +50,3 @@ def convert_file(source: Path, family: str, out: Path) -> list[str]:
         f"parameters here, {converted.folded:,} folded",
         f"written to {out}; try: facezoo detect photo.jpg --model {out} --draw",
     ]
-
-
-def _of_the_config(own: dict) -> dict:
-    """Returns what a public checkpoint leaves to its code: the preprocessing."""
-    return {name: value for name, value in own.items() if name.startswith("pixels.")}

@@ -19,6 +19,16 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
+Image = MatLike
+Points = NDArray[np.float64]
+
+DETAIL, COVER, FACE = 0, 1, 2
+"""Roles of a shape: paint only; hides what lies behind; skin of the face, which the box bounds."""
+
+FRACTION_BITS = 4
+FILL_GROWTH = 0.6
+"""By how many pixels ``cv2.fillPoly`` with smooth edges exceeds a path on each side, measured."""
+
 Option = TypeVar("Option")
 BLOCK = 256
 
@@ -142,17 +152,6 @@ def hair_colour(dice: Dice, skin: Colour) -> Colour:
 def cloth_colour(dice: Dice) -> Colour:
     """Returns a colour of clothes."""
     return jitter(dice, dice.pick(CLOTH), 16)
-
-
-Image = MatLike
-Points = NDArray[np.float64]
-
-DETAIL, COVER, FACE = 0, 1, 2
-"""Roles of a shape: paint only; hides what lies behind; skin of the face, which the box bounds."""
-
-FRACTION_BITS = 4
-FILL_GROWTH = 0.6
-"""By how many pixels ``cv2.fillPoly`` with smooth edges exceeds a path on each side, measured."""
 
 
 class Shape(NamedTuple):

@@ -36,6 +36,9 @@ DEFAULT_START_METHOD: StartMethod | None = "fork" if sys.platform == "linux" els
 ends a spawned one that still imports its modules, and the server of ``forkserver``. What is forked
 has neither: it starts with the signal handler of the process that trains."""
 
+SLOTS = 4
+"""Of a worker: the batch that it makes, one that waits, and two that the training holds."""
+
 _DEAD_WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pids>[\d, ]+)\) "
     r"(?:is killed by signal: (?P<signal>.+?)\. |exited unexpectedly)"
@@ -88,10 +91,6 @@ def worker_failure(error: BaseException) -> DataError | None:
         f"A worker process that reads images (pid {found['pids']}) {died}{probably}: give fewer "
         "data.workers and go on with --resume."
     )
-
-
-SLOTS = 4
-"""Of a worker: the batch that it makes, one that waits, and two that the training holds."""
 
 
 @dataclass(frozen=True)

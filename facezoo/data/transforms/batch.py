@@ -16,6 +16,9 @@ from facezoo.errors import ConfigError
 from facezoo.registry import TRANSFORMS
 from facezoo.structures import MIRRORED_LANDMARKS, NUM_LANDMARKS, Batch, Sample
 
+UNCHANGED = [*np.eye(3).ravel().tolist(), 0.0]
+SIGMAS_IN_KERNEL = 3
+
 
 class BatchTransform(Transform):
     """A change of a whole batch on its device, listed in ``data.train.batch_transforms``.
@@ -102,10 +105,6 @@ def laid_out_as(images: Tensor, changed: Tensor) -> Tensor:
     if images.is_contiguous(memory_format=torch.channels_last):
         return changed.contiguous(memory_format=torch.channels_last)
     return changed.contiguous()
-
-
-UNCHANGED = [*np.eye(3).ravel().tolist(), 0.0]
-SIGMAS_IN_KERNEL = 3
 
 
 @TRANSFORMS.register

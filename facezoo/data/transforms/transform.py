@@ -18,6 +18,17 @@ from numpy.typing import NDArray
 from facezoo.errors import ConfigError
 from facezoo.structures import Sample
 
+Small = Literal["ignore", "drop"]
+
+MEAN_COLOUR = (124, 116, 104)
+"""The mean of ImageNet's photographs, RGB: what padding shows, and a normalised zero."""
+
+PROBES = np.stack(np.meshgrid([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]), axis=-1).reshape(-1, 2)
+"""Points, as shares of width and height, whose movement tells the affine map of a transform."""
+
+SMALLEST_SIDE = 0.01
+"""A box narrower or lower than this, in pixels, is without area."""
+
 
 class Transform:
     """A change of a sample: of its image and, with it, of its boxes, landmarks and map.
@@ -117,18 +128,6 @@ def check_range(transform: str, kind: str, most: float = 1, **arguments: float) 
             raise ConfigError(
                 f"{name} of {transform} is {given}; give a {kind} from 0 to {most:g}."
             )
-
-
-Small = Literal["ignore", "drop"]
-
-MEAN_COLOUR = (124, 116, 104)
-"""The mean of ImageNet's photographs, RGB: what padding shows, and a normalised zero."""
-
-PROBES = np.stack(np.meshgrid([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]), axis=-1).reshape(-1, 2)
-"""Points, as shares of width and height, whose movement tells the affine map of a transform."""
-
-SMALLEST_SIDE = 0.01
-"""A box narrower or lower than this, in pixels, is without area."""
 
 
 def box_centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ INCHES_PER_ROW = 0.22
 NUMBERS = ("a", "b", "difference", "low", "high", "share_b_better")
 
 
-@dataclass(frozen=True)
-class Mistakes:
+class Mistakes(NamedTuple):
     """What two detectors did wrong in an image: faces missed plus false alarms.
 
     Each is judged at the threshold of its own best F1 over the set.
@@ -164,8 +163,7 @@ def write_comparison(out: Path, comparison: Comparison) -> None:
         for name, one in comparison.differences.items()
     )
     write_table(out / "differences.csv", ("metric", *NUMBERS, "verdict"), differences)
-    mistakes = ((one.image_id, one.a, one.b) for one in comparison.mistakes)
-    write_table(out / "images.csv", ("image", "a", "b"), mistakes)
+    write_table(out / "images.csv", ("image", "a", "b"), comparison.mistakes)
     _plot(comparison.differences, out / "differences.png")
 
 

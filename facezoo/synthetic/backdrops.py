@@ -25,17 +25,12 @@ WORDS = (
 )  # fmt: skip
 
 
-def ramp(stops: tuple[Colour, ...]) -> Image:
-    """Returns a table of 256 colours that runs through the stops."""
-    places = np.linspace(0, len(stops) - 1, 256)
-    channels = np.array(stops, np.float64).T
-    table = [np.interp(places, np.arange(len(stops)), channel) for channel in channels]
-    return np.stack(table, axis=1).astype(np.uint8)
-
-
 def coloured(values: Image, stops: tuple[Colour, ...]) -> Image:
-    """Returns H x W values (0 to 255) as colours between the stops."""
-    return cv2.LUT(cv2.cvtColor(values, cv2.COLOR_GRAY2RGB), ramp(stops)[None])
+    """Returns H x W values (0 to 255) as colours that run through the stops."""
+    places, channels = np.linspace(0, len(stops) - 1, 256), np.array(stops, np.float64).T
+    table = [np.interp(places, np.arange(len(stops)), channel) for channel in channels]
+    colours = np.stack(table, axis=1).astype(np.uint8)
+    return cv2.LUT(cv2.cvtColor(values, cv2.COLOR_GRAY2RGB), colours[None])
 
 
 def noise(dice: Dice, height: int, width: int, cells: float) -> Image:

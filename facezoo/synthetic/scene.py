@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.structures import NUM_LANDMARKS
+from facezoo.structures import NUM_LANDMARKS, Truth
 from facezoo.synthetic.backdrops import draw_backdrop
 from facezoo.synthetic.figures import FACE, Dice, Figure, Image, mark, paint
 from facezoo.synthetic.person import draw_back_view, draw_person
@@ -35,14 +35,6 @@ class Space:
     width: int
     face_sizes: tuple[float, float]
     max_faces: int
-
-
-class Annotation(NamedTuple):
-    """The faces of a scene that show at all: boxes n x 4, landmarks n x 5 x 2, ignore n."""
-
-    boxes: NDArray[np.float32]
-    landmarks: NDArray[np.float32]
-    ignore: NDArray[np.bool_]
 
 
 class Spot(NamedTuple):
@@ -153,7 +145,7 @@ def _crowd(dice: Dice, space: Space) -> list[Spot]:
     return [spot._replace(y=spot.y + down) for spot in spots]
 
 
-def annotate(figures: list[Figure], space: Space) -> Annotation:
+def annotate(figures: list[Figure], space: Space) -> Truth:
     """Returns the visible faces, computed from the paths of the figures without painting them."""
     owners = np.zeros((space.height, space.width), np.int32)
     for number, figure in enumerate(figures, start=1):
@@ -169,10 +161,11 @@ def annotate(figures: list[Figure], space: Space) -> Annotation:
             boxes.append(np.clip(box, 0, (space.width, space.height)).ravel())
             landmarks.append(_seen_landmarks(figure.landmarks, owners, number))
             ignore.append(seen < SEEN_SHARE)
-    return Annotation(
-        np.array(boxes, np.float32).reshape(-1, 4),
-        np.array(landmarks, np.float32).reshape(-1, NUM_LANDMARKS, 2),
+    return Truth(
+        # In the precision of the boxes that a sample has.
+        np.array(boxes, np.float32).reshape(-1, 4).astype(np.float64),
         np.array(ignore, bool),
+        np.array(landmarks, np.float32).reshape(-1, NUM_LANDMARKS, 2),
     )
 
 

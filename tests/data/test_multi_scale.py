@@ -12,7 +12,7 @@ import torch
 from facezoo.config.config import load_config
 from facezoo.data.datasets.synthetic_faces import SyntheticFaces
 from facezoo.data.loading.loader import train_stream
-from facezoo.data.loading.sampler import SidePlan, TrainPlan
+from facezoo.data.loading.sampler import TrainPlan, side_of_step
 from facezoo.data.transforms import Flip, SquareCrop, Transform
 from facezoo.data.transforms.transform import scaled_to_side
 from facezoo.errors import ConfigError
@@ -58,12 +58,11 @@ def test_a_step_of_the_side_of_the_transforms_is_what_it_was() -> None:
 
 
 def test_the_sides_are_a_function_of_seed_and_step() -> None:
-    plan = SidePlan(SIDES, 3)
-    sides = [plan(step) for step in range(300)]
+    sides = [side_of_step(3, step, SIDES) for step in range(300)]
     assert [batch.images.shape[-1] for batch in take(4, sides=SIDES)] == sides[:4]
-    assert [plan(step) for step in reversed(range(300))] == sides[::-1]
+    assert [side_of_step(3, step, SIDES) for step in reversed(range(300))] == sides[::-1]
     assert min(sides.count(side) for side in SIDES) > 60
-    assert [SidePlan(SIDES, 4)(step) for step in range(300)] != sides
+    assert [side_of_step(4, step, SIDES) for step in range(300)] != sides
 
 
 def test_a_resumed_stream_goes_on_with_its_sides() -> None:

@@ -11,7 +11,6 @@ from facezoo.structures import NUM_LANDMARKS, Sample, Truth
 from facezoo.synthetic.figures import Dice, Figure
 from facezoo.synthetic.scene import (
     LARGEST_SHARE,
-    Annotation,
     Space,
     annotate,
     paint_scene,
@@ -87,21 +86,21 @@ class SyntheticFaces(FaceDataset):
 
     def __getitem__(self, index: int) -> Sample:
         """Returns image ``index``, painted anew."""
-        figures, annotation = self._plan(index)
+        figures, truth = self._plan(index)
+        assert truth.landmarks is not None
         image = paint_scene(self._dice(index, 1), figures, self.space)
         return Sample(
             image=image,
-            boxes=annotation.boxes,
-            landmarks=annotation.landmarks,
-            ignore=annotation.ignore,
-            labels=np.zeros(len(annotation.boxes), np.int64),
+            boxes=truth.boxes.astype(np.float32),
+            landmarks=truth.landmarks,
+            ignore=truth.ignore,
+            labels=np.zeros(len(truth.boxes), np.int64),
             image_id=self.image_id(index),
         )
 
     def truth(self, index: int) -> Truth:
         """Returns the faces of image ``index``; nothing is painted."""
-        _, annotation = self._plan(index)
-        return Truth(annotation.boxes.astype(np.float64), annotation.ignore, annotation.landmarks)
+        return self._plan(index)[1]
 
     def image_id(self, index: int) -> str:
         """Returns ``synthetic_<seed>/<index>.jpg``, in the form of WIDER FACE's ids."""
@@ -111,6 +110,6 @@ class SyntheticFaces(FaceDataset):
         source = np.random.SeedSequence(self.seed, spawn_key=(self.checked(index), stream))
         return Dice(np.random.Generator(np.random.Philox(source)))
 
-    def _plan(self, index: int) -> tuple[list[Figure], Annotation]:
+    def _plan(self, index: int) -> tuple[list[Figure], Truth]:
         figures = plan_scene(self._dice(index, 0), self.space)
         return figures, annotate(figures, self.space)

@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from facezoo.config.sections import check_multi_scale
 from facezoo.data.datasets.face_dataset import FaceDataset
 from facezoo.data.loading.cache import ImageCache
-from facezoo.data.loading.sampler import ONE_PROCESS, Share, SidePlan, TrainPlan, ValPlan
+from facezoo.data.loading.sampler import ONE_PROCESS, Share, TrainPlan, ValPlan, side_of_step
 from facezoo.data.loading.samples import OnUnreadable, SampleMaker, collate
 from facezoo.data.loading.workers import (
     DEFAULT_START_METHOD,
@@ -91,9 +92,10 @@ def train_stream(
             f"{type(dataset).__name__} has no images to train on; check its root and split."
         )
     plan = TrainPlan(len(dataset), batch_size, seed, share)
-    side_of = None if sides is None else SidePlan(tuple(sides), seed)
+    if sides is not None:
+        check_multi_scale(sides)
     samples = SampleMaker(dataset, tuple(transforms), plan, on_unreadable, cache)
-    maker = _BatchMaker(samples, side_of)
+    maker = _BatchMaker(samples, sides)
     return _iterate(maker, itertools.count(start_step), workers, pin_memory, start_method)
 
 
@@ -136,15 +138,16 @@ class _BatchMaker(Dataset[Any]):
     """Makes a batch from its number."""
 
     samples: SampleMaker
-    side_of: SidePlan | None = None
+    sides: Sequence[int] | None = None
     shared: SharedImages | None = None
 
     def __getitem__(self, number: int) -> Batch | Parcel | FacezooError:
         try:
             unreadable: list[str] = []
             samples = [self.samples(one, unreadable) for one in self.samples.plan(number)]
-            if self.side_of is not None:
-                samples = [_to_side(sample, self.side_of(number)) for sample in samples]
+            if self.sides is not None:
+                side = side_of_step(self.samples.plan.seed, number, self.sides)
+                samples = [_to_side(sample, side) for sample in samples]
             worker = get_worker_info()
             if self.shared is None or worker is None:
                 return replace(collate(samples), unreadable=tuple(unreadable))

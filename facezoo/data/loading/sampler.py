@@ -13,7 +13,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.config.sections import check_multi_scale
 from facezoo.errors import ConfigError
 
 _ORDER, _SAMPLE, _EVALUATED, _SIDE, _PARTNER, _EVALUATED_PARTNER, _BATCH = range(7)
@@ -47,6 +46,11 @@ ONE_PROCESS = Share()
 def epoch_order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
     """Returns the permutation of ``length`` indices that an epoch takes them in."""
     return _generator(seed, _ORDER, epoch).permutation(length)
+
+
+def side_of_step(seed: int, step: int, sides: Sequence[int]) -> int:
+    """Returns the side that the square images of a step have in every process, one of some."""
+    return sides[int(_generator(seed, _SIDE, step).integers(len(sides)))]
 
 
 def _generator(seed: int, kind: int, *numbers: int) -> np.random.Generator:
@@ -138,21 +142,6 @@ class TrainPlan(Plan):
     def batch_generator(self, position: int) -> np.random.Generator:
         """Returns the generator of what transforms of whole batches do to a position's image."""
         return _generator(self.seed, _BATCH, position)
-
-
-@dataclass(frozen=True)
-class SidePlan:
-    """Which of some sides, in pixels, the square images of a step have, in every process."""
-
-    sides: Sequence[int]
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_multi_scale(self.sides)
-
-    def __call__(self, step: int) -> int:
-        """Returns the side of a step, in pixels."""
-        return self.sides[int(_generator(self.seed, _SIDE, step).integers(len(self.sides)))]
 
 
 @dataclass(frozen=True)

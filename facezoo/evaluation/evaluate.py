@@ -107,8 +107,10 @@ def evaluate(
         device=None if is_built else device,
         batch_size=batch_size,
     )
-    opened = open_set(data, detector.config, report.names)
+    opened = open_set(data, detector.config)
     dataset = opened.dataset
+    if report.names is not None:
+        dataset = Subset(dataset, list(report.names))
     evaluators = with_official_truth(
         _evaluators(detector.config, report.slices), report.truth, opened.root, dataset
     )
@@ -148,36 +150,19 @@ def _evaluators(config: Config | None, slices: bool) -> list[Evaluator]:
 
 @dataclass(frozen=True)
 class EvaluatedSet:
-    """A data set that was opened for an evaluation.
-
-    Attributes:
-        dataset: the photographs.
-        root: the folder of the data, or None where it has none.
-        landmarks: a file of landmarks that was found in it and not asked for, or None.
-    """
+    """Photographs, the folder of the data, and landmarks that were found there without asking."""
 
     dataset: FaceDataset
     root: Path | None = None
     landmarks: Path | None = None
 
 
-def open_set(
-    data: str | Path | FaceDataset | None,
-    config: Config | None,
-    names: Sequence[str] | None = None,
-) -> EvaluatedSet:
+def open_set(data: str | Path | FaceDataset | None, config: Config | None) -> EvaluatedSet:
     """Opens what ``evaluate`` takes as ``data``, or the config's validation set where it is None.
 
-    ``names`` are ids of the images to take, by default all.
-
     Raises:
-        FacezooError: there is nothing to open, or it is malformed; a name is unknown.
+        FacezooError: there is nothing to open, or it is malformed.
     """
-    opened = _open_whole(data, config)
-    return opened if names is None else replace(opened, dataset=Subset(opened.dataset, list(names)))
-
-
-def _open_whole(data: str | Path | FaceDataset | None, config: Config | None) -> EvaluatedSet:
     if isinstance(data, FaceDataset):
         return EvaluatedSet(data)
     if data is None:

@@ -16,13 +16,10 @@ from facezoo import distributed
 from facezoo.data.datasets.annotated_images import AnnotatedImages
 from facezoo.data.datasets.combined import Subset
 from facezoo.data.datasets.face_dataset import FaceDataset
-from facezoo.data.loading.cache import ImageCache
-from facezoo.data.transforms.transform import Transform
 from facezoo.distributed import RunInterrupted
 from facezoo.evaluation.prediction_cache import PredictionCache
 from facezoo.inference.detector import Detector
 from facezoo.inference.photographs import Watch, detect_batches, in_batches
-from facezoo.inference.protocols import Protocol
 from facezoo.metrics.evaluator import Curve, Evaluator
 from facezoo.metrics.evaluators import WiderFaceAP
 from facezoo.metrics.matching import is_counted
@@ -135,23 +132,15 @@ class Validation:
 
     Attributes:
         dataset: photographs with truth.
-        transforms: what makes them batches of one size for the losses.
-        batch_size: images per batch.
-        workers: processes that load batches.
+        open_batches: gives this process's share of them as batches of one size, for the losses.
         evaluators: what judges the faces found.
-        protocol: how they are looked for, as are the two thresholds; see ``Detector``.
-        cache: of decoded photographs, for the losses; None decodes each time.
+        detection: how they are looked for: arguments of the ``Detector``.
     """
 
     dataset: FaceDataset
-    transforms: Sequence[Transform]
-    batch_size: int
-    workers: int
+    open_batches: Callable[[], Iterable[Batch]]
     evaluators: Sequence[Evaluator]
-    protocol: Protocol
-    score_thresh: float
-    nms_thresh: float
-    cache: ImageCache | None = None
+    detection: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

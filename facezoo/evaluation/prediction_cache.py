@@ -29,6 +29,7 @@ import torchvision
 
 from facezoo import version
 from facezoo.errors import DAMAGED_FILE, DataError
+from facezoo.files import atomic_write
 from facezoo.inference.detector import Detector
 from facezoo.structures import Faces
 
@@ -56,8 +57,12 @@ class PredictionCache:
         self.folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Also where it is there: an error now is better than after hours of work.
-            _write_whole(self.folder / "key.json", (text + "\n").encode())
+            # Also where it is there: an error now is better than after hours of work. Under a name
+            # of its own at first, as other processes may write it at the same moment.
+            own = self.folder / f".{uuid.uuid4().hex}.json"
+            with atomic_write(own) as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")
+            os.replace(own, self.folder / "key.json")
         except OSError as error:
             raise DataError(
                 f"The cache of predictions {self.folder} cannot be written to ({error.strerror}); "
@@ -107,7 +112,8 @@ class PredictionCache:
             # The time in whole digits, so that names sort by it.
             name = f"{time.time_ns():020d}-{uuid.uuid4().hex}.npz"
             try:
-                _write_whole(self.folder / name, _pack(self._unwritten))
+                with atomic_write(self.folder / name) as temporary:
+                    temporary.write_bytes(_pack(self._unwritten))
             except OSError as error:
                 self._is_full = True
                 logger.warning(
@@ -177,16 +183,3 @@ def _unpack(data: bytes, stamps: Collection[str]) -> dict[str, Faces]:
             if stamp in stamps:
                 found.setdefault(stamp, {})[name] = file[entry]
     return {stamp: Faces(**arrays) for stamp, arrays in found.items()}
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Writes a file that is there as a whole or not at all, whoever else writes it."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.new")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from facezoo.config.config import Config
 from facezoo.config.sections import cache_bytes
 from facezoo.data.build_data import build_batch_transforms, build_dataset
 from facezoo.data.loading.cache import ImageCache
-from facezoo.data.loading.loader import BatchAugmentation, train_stream
+from facezoo.data.loading.loader import BatchAugmentation, train_stream, val_batches
 from facezoo.data.loading.sampler import TrainPlan
 from facezoo.distributed import own_device, with_shared_batch_norm
 from facezoo.evaluation.evaluate import with_official_truth
@@ -149,16 +150,24 @@ def _validation(config: Config, cache: ImageCache | None) -> Validation | None:
     protocol = configured_protocol(config)
     dataset, transforms = build_dataset(config, "val")
     root = Path(data.root) if data.root else None
+    share = distributed.share()
     return Validation(
         dataset,
-        transforms,
-        data.batch_size,
-        data.workers,
+        partial(
+            val_batches,
+            dataset,
+            transforms,
+            data.batch_size,
+            data.workers,
+            share=share,
+            cache=cache,
+        ),
         with_official_truth(build_evaluators(config), None, root, dataset),
-        protocol,
-        evaluation.score_thresh,
-        evaluation.nms_thresh,
-        cache,
+        {
+            "protocol": protocol,
+            "score_thresh": evaluation.score_thresh,
+            "nms_thresh": evaluation.nms_thresh,
+        },
     )
 
 

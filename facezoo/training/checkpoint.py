@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,7 @@ RAW_WEIGHTS = "raw.safetensors"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a run at one step, apart from the run: what happens to it later changes nothing.
-
-    Attributes:
-        weights: tensors by name, by the file that they go to.
-        state: what goes to ``state.pt``.
-        config: the merged config as YAML.
-    """
+    """A copy of the state of a run at one step: weights by file and name, state, YAML."""
 
     weights: dict[str, dict[str, Tensor]]
     state: dict[str, Any]
@@ -86,20 +80,6 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
             f"{folder} could not be written ({str(error).splitlines()[0]}); the checkpoints before "
             "it are whole: make room, and go on with --resume."
         ) from error
-
-
-def save_checkpoint(trainer: TrainerBase, folder: Path) -> None:
-    """Writes the trainer's whole state to ``folder``, which appears under its name when complete.
-
-    Every rank has to call it; rank 0 writes.
-
-    Raises:
-        NonFiniteLossError: a loss since the last look was not finite; nothing is written then.
-        CheckpointError: it cannot be written.
-    """
-    snapshot = take_snapshot(trainer)
-    if distributed.is_main():
-        write_snapshot(snapshot, folder)
 
 
 def load_checkpoint(trainer: TrainerBase, folder: Path) -> None:
@@ -162,9 +142,8 @@ def read_state(path: Path) -> dict[str, Any]:
             f"{path.parent.parent}."
         ) from error
     found = state.get("format") if isinstance(state, dict) else None
-    while found in MIGRATIONS:
-        state = MIGRATIONS[found](state)
-        found = state["format"]
+    if found == 1:
+        return _from_1(state)
     if found != FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {found}, this version of facezoo reads {FORMAT}; "
@@ -185,10 +164,6 @@ def _from_1(state: dict[str, Any]) -> dict[str, Any]:
         "generators": [state["generators"]],
         "made_with": {"facezoo": state["versions"]["facezoo"], "torch": state["versions"]["torch"]},
     }
-
-
-MIGRATIONS: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
-"""By the format that is read: what gives the next one."""
 
 
 def _state(trainer: TrainerBase) -> dict[str, Any]:
@@ -228,7 +203,7 @@ def _warn_of_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> N
     changes = [
         f"{name} {before[name]} -> {value}"
         for name, value in now.items()
-        if name in before and before[name] != value
+        if before.get(name, value) != value
     ]
     if changes:
         logger.warning(

@@ -23,10 +23,7 @@ BLOCK = 2**20
 
 
 def find_checkpoint(place: Path) -> Path:
-    """Returns the checkpoint that a resume from ``place`` goes on from.
-
-    Args:
-        place: a checkpoint, or a run folder, whose last checkpoint is taken.
+    """Returns ``place`` where it is a checkpoint, or the last checkpoint of a run folder.
 
     Raises:
         CheckpointError: there is no checkpoint.
@@ -74,12 +71,7 @@ def point(entry: Path, target: Path) -> None:
     except OSError:
         _remove(temporary)
         shutil.copytree(target, temporary)
-        old = entry.with_name(f".{entry.name}.old")
-        _remove(old)
-        if entry.exists():
-            os.replace(entry, old)
-        os.replace(temporary, entry)
-        _remove(old)
+        _replace(temporary, entry)
 
 
 @contextlib.contextmanager
@@ -94,15 +86,20 @@ def new_folder(folder: Path) -> Iterator[Path]:
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
         _flush(temporary)
-        old = folder.with_name(f".{folder.name}.old")
-        _remove(old)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
-        _flush(folder.parent)
-        _remove(old)
+        _replace(temporary, folder)
     finally:
         _remove(temporary)
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Gives a folder its name; what had the name before goes once the new one is on the disk."""
+    old = folder.with_name(f".{folder.name}.old")
+    _remove(old)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(temporary, folder)
+    _flush(folder.parent)
+    _remove(old)
 
 
 def _put_back(checkpoints: Path) -> None:

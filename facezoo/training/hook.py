@@ -169,10 +169,10 @@ class TrainerBase:
         """Passes over the training set so far."""
         return self.step * self.batch_size / self.samples_per_epoch
 
-    @property
-    def epochs_before_step(self) -> float:
-        """Passes over the training set before the latest step."""
-        return (self.step - 1) * self.batch_size / self.samples_per_epoch
+    def has_passed(self, epochs: float) -> bool:
+        """Says whether the latest step reached or passed a multiple of so many epochs."""
+        before = (self.step - 1) * self.batch_size / self.samples_per_epoch
+        return int(self.epochs_done / epochs) > int(before / epochs)
 
     @property
     def is_last_step(self) -> bool:
@@ -228,21 +228,13 @@ class TrainerBase:
 
 
 def is_due(trainer: TrainerBase, every_epochs: float | None, every_steps: int | None) -> bool:
-    """Says whether something periodic is to happen after this step; always after the last one.
+    """Says whether something is to happen after this step; always after the last one.
 
-    Args:
-        trainer: the trainer, after a step.
-        every_epochs: period in epochs; may be a fraction, such as 0.5.
-        every_steps: period in steps.
+    Its period may be given in epochs (also a fraction, such as 0.5) and in steps.
     """
-    if trainer.is_last_step:
+    if trainer.is_last_step or (every_steps and trainer.step % every_steps == 0):
         return True
-    if every_steps and trainer.step % every_steps == 0:
-        return True
-    if not every_epochs:
-        return False
-    done = int(trainer.epochs_done / every_epochs)
-    return done > int(trainer.epochs_before_step / every_epochs)
+    return bool(every_epochs and trainer.has_passed(every_epochs))
 
 
 def is_better(

@@ -18,10 +18,8 @@ NAMED_IDS = 8
 class Meter:
     """Loss terms and times since the last published metrics.
 
-    Terms stay on the device, as they are, until somebody asks: no step waits for it.
-
-    Args:
-        max_skipped: steps of the whole run whose loss may be not finite.
+    Terms stay on the device, as they are, until somebody asks: no step waits for it. Of the whole
+    run, ``max_skipped`` steps may have a loss that is not finite.
     """
 
     def __init__(self, max_skipped: int = 0) -> None:
@@ -48,14 +46,7 @@ class Meter:
         self.timed_steps = 0
 
     def update(self, step: int, batch: Batch, losses: Mapping[str, Tensor], bad: Tensor) -> None:
-        """Adds a step.
-
-        Args:
-            step: the number of its update.
-            batch: this process's share.
-            losses: its terms, scalars.
-            bad: scalar, bool: a term or the norm of the gradients is not finite.
-        """
+        """Adds a step: its number, this process's share of its batch, and what ``Update`` gave."""
         self.names = list(losses)
         row = torch.stack(list(losses.values())).float()
         if self.rows and self.rows[0].device != row.device:  # rows of a checkpoint
@@ -95,10 +86,10 @@ class Meter:
         return metrics
 
     def check_finite(self) -> None:
-        """Raises for the first step that is one too many whose loss is not finite.
+        """Looks for losses that are not finite.
 
         Raises:
-            NonFiniteLossError: with the step, the loss terms and the images.
+            NonFiniteLossError: there is one too many; with its step, loss terms and images.
         """
         if not self.bad:
             return

@@ -29,8 +29,7 @@ first step is left out, as a scaler of gradients or a loss that is not finite do
 class TorchOptimizer:
     """Any optimiser of ``torch.optim``: ``{type: torch.AdamW, lr: 1e-3, weight_decay: 0.05}``.
 
-    Calling this class gives the optimiser of torch itself. The fused implementation is taken
-    where torch has one.
+    Calling this class gives the optimiser of torch itself, fused where torch has that.
 
     Args:
         name: its name in ``torch.optim``.
@@ -40,8 +39,8 @@ class TorchOptimizer:
         arguments: of the optimiser, such as ``weight_decay`` and ``momentum``.
 
     Raises:
-        ConfigError: no such optimiser, an argument that it does not take, a part in the model's
-            ``lr_scale`` that has no parameters, or nothing to train.
+        ConfigError: no such optimiser, an argument that it does not take, or see
+            ``parameter_groups``.
     """
 
     def __new__(  # type: ignore[misc]  # noqa: D102 - the class says it

@@ -35,9 +35,7 @@ LOGGED = "facezoo"
 def logging_to(path: Path, rank: int = 0) -> Iterator[None]:
     """Logs to a file, and to the terminal where nobody has set up logging.
 
-    Args:
-        path: the file.
-        rank: of this process; only rank 0 writes the file, the others warn on the terminal.
+    Of several processes only rank 0 writes the file; the others warn on the terminal.
     """
     facezoo_logger = logging.getLogger(LOGGED)
     level = facezoo_logger.level
@@ -90,8 +88,7 @@ def _to_stderr(level: int, start: str = "") -> logging.Handler:
 class Signals:
     """Listens to SIGTERM and SIGINT while a run trains; only the main thread can.
 
-    Attributes:
-        received: name of the first signal, None before it.
+    ``received`` is the name of the first, None before it.
     """
 
     def __init__(self) -> None:
@@ -128,9 +125,7 @@ class Signals:
 def seed_generators(seed: int, *place: int) -> None:
     """Seeds the global generators of Python, NumPy and torch.
 
-    Args:
-        seed: of the run.
-        place: numbers that tell one use of the seed from another, such as step and rank.
+    ``place`` tells one use of the run's seed from another, such as step and rank.
     """
     if place:
         seed = int(np.random.SeedSequence(seed, spawn_key=place).generate_state(1)[0])
@@ -164,28 +159,19 @@ def set_generators(states: Mapping[str, Any]) -> None:
 # glibc gives large freed blocks back to the system, so every step maps its activations anew and the
 # kernel clears each page again: up to half of a step's time on a CPU. Kept instead, the memory of
 # the largest step stays with the process until it ends.
-M_TRIM_THRESHOLD = -1
-M_TOP_PAD = -2
-M_MMAP_MAX = -4
-KEEP_EVERYTHING = 2**31 - 1
-TOP_PAD_BYTES = 64 * 2**20
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+MALLOC_OPTIONS = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 64 * 2**20, M_MMAP_MAX: 0}
 
 
 def keep_freed_memory() -> bool:
     """Tells glibc to keep freed blocks for the next step; call it before the first large tensor.
 
-    Returns:
-        True where it was done; False, without any effect, where the C library is not glibc.
+    Returns whether it was done; with another C library it is not.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    settings = (
-        (M_TRIM_THRESHOLD, KEEP_EVERYTHING),
-        (M_TOP_PAD, TOP_PAD_BYTES),
-        (M_MMAP_MAX, 0),
-    )
-    done = all([libc.mallopt(option, value) == 1 for option, value in settings])
+    done = all([libc.mallopt(option, value) == 1 for option, value in MALLOC_OPTIONS.items()])
     if done:
         logger.info(
             "C allocator: freed memory is kept for the next step (mallopt), "

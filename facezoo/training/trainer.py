@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Iterator
 
@@ -132,7 +131,7 @@ class Trainer(TrainerBase):
             self.meter.check_finite()
         self.step += 1
         self.pending = [("after_step", name) for name in self.hooks]
-        if math.floor(self.epochs_done) > math.floor(self.epochs_before_step):
+        if self.has_passed(1):
             self.pending += [("after_epoch", name) for name in self.hooks]
         if distributed.any_rank(self.signals.received is not None):
             self.interrupted = self.signals.received or "SIGTERM"  # another rank got it

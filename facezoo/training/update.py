@@ -236,11 +236,7 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
     if parts == 1:
         return [batch]
     return [
-        replace(
-            batch.map(itemgetter(part)),
-            ids=batch.ids[part],
-            maps=batch.maps[part],
-        )
+        replace(batch.map(itemgetter(part)), ids=batch.ids[part], maps=batch.maps[part])
         for part in (slice(start, start + size) for start in range(0, len(batch.ids), size))
     ]
 

@@ -66,12 +66,12 @@ def test_landmarks_are_taken_where_they_are(root: Path) -> None:
 
 
 def test_some_images_of_a_set(root: Path) -> None:
-    opened = open_set(root, None, ["1--Hands/b.jpg"])
-    found = described(opened.dataset)
+    subset = Subset(open_set(root, None).dataset, ["1--Hands/b.jpg"])
+    found = described(subset)
     assert (found["data"], found["images"], found["faces"]) == ("WiderFace", 1, 1)
     assert found["truth"] == "the annotation"
     with pytest.raises(DataError, match="no image of the data set"):
-        open_set(root, None, ["gone.jpg"])
+        Subset(open_set(root, None).dataset, ["gone.jpg"])
 
 
 def test_a_set_without_files_is_described_too() -> None:

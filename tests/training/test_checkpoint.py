@@ -12,7 +12,7 @@ from torch import nn
 
 from facezoo.config.config import load_config
 from facezoo.errors import CheckpointError
-from facezoo.training.checkpoint import load_checkpoint, read_state, save_checkpoint
+from facezoo.training.checkpoint import load_checkpoint, read_state, take_snapshot, write_snapshot
 from facezoo.training.checkpoint_files import find_checkpoint, new_folder, point
 from facezoo.training.hooks.checkpointing import Checkpoint
 from facezoo.training.hooks.ema import EMA
@@ -294,5 +294,5 @@ def test_nothing_is_saved_after_a_bad_loss(make_trainer: MakeTrainer, tmp_path: 
         1, next(trainer.open_stream(0)), {"box": torch.tensor(float("nan"))}, torch.tensor(True)
     )
     with pytest.raises(Exception, match="not finite"):
-        save_checkpoint(trainer, tmp_path / "step_000001")
+        write_snapshot(take_snapshot(trainer), tmp_path / "step_000001")
     assert not (tmp_path / "step_000001").exists()

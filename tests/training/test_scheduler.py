@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from facezoo.errors import CheckpointError, ConfigError
-from facezoo.training.checkpoint import load_checkpoint, save_checkpoint
+from facezoo.training.checkpoint import load_checkpoint, take_snapshot, write_snapshot
 from facezoo.training.optim import Cosine, Scheduler, TorchOptimizer, separate_biases
 from facezoo.training.trainer import Trainer
 
@@ -138,7 +138,7 @@ def test_a_resume_within_the_warm_up_is_exact(make_trainer: MakeTrainer, tmp_pat
     cut._call_pending_hooks = lambda: cut.stop("enough") if cut.step == 3 else None  # type: ignore[method-assign]
     cut.fit()
     assert cut.step == 3
-    save_checkpoint(cut, tmp_path / "state")
+    write_snapshot(take_snapshot(cut), tmp_path / "state")
     resumed = warm(make_trainer)
     load_checkpoint(resumed, tmp_path / "state")
     resumed.fit()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from facezoo import distributed
-from facezoo.data.loading.loader import val_batches
 from facezoo.errors import ConfigError
 from facezoo.evaluation.judge import judge, validation_loss
 from facezoo.evaluation.report import predictions_page, write_report
@@ -50,26 +49,13 @@ class Evaluation(Hook):
             return
         validation = trainer.validation
         assert validation is not None
-        batches = val_batches(
-            validation.dataset,
-            validation.transforms,
-            validation.batch_size,
-            validation.workers,
-            share=distributed.share(),
-            cache=validation.cache,
-        )
         model = trainer.evaluated_model
         with evaluation_mode(model):
             losses = validation_loss(
                 lambda batch: trainer.loss_terms(model, trainer.on_device(batch)),
-                trainer.watch(batches),
+                trainer.watch(validation.open_batches()),
             )
-            detector = Detector(
-                model,
-                protocol=validation.protocol,
-                score_thresh=validation.score_thresh,
-                nms_thresh=validation.nms_thresh,
-            )
+            detector = Detector(model, **validation.detection)
             results = judge(
                 detector, validation.dataset, validation.evaluators, watch=trainer.watch
             )

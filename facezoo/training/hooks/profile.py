@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch.autograd.profiler_util import EventList
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from facezoo.errors import ConfigError
@@ -94,32 +92,21 @@ class Profile(Hook):
         if on_gpu:
             torch.cuda.synchronize(trainer.device)
         profiler.stop()
-        watched = min(self._done - self.skip, self.steps)
         operations = profiler.key_averages()
         operations[:] = [one for one in operations if one.key != STEP]
+        order = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+        table = operations.table(sort_by=order, row_limit=LISTED)
         folder = trainer.folder / "profile"
         try:
-            _write(folder, profiler, operations, on_gpu)
+            folder.mkdir(parents=True, exist_ok=True)
+            profiler.export_chrome_trace(str(folder / "trace.json"))
+            (folder / "operations.txt").write_text(table + "\n", encoding="utf-8")
         except OSError as error:
             logger.warning("The profile could not be written: %s", error)
             return
+        watched = min(self._done - self.skip, self.steps)
         logger.info("Profiled %d steps; the trace and the table are in %s.", watched, folder)
-        for line in slowest(operations, on_gpu):
-            logger.info("  %s", line)
-
-
-def slowest(operations: EventList, on_gpu: bool) -> list[str]:
-    """Returns a line for each of the operations that take the most self time, longest first."""
-    attribute = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    times = {one.key: (getattr(one, attribute), one.count) for one in operations}
-    total = sum(time for time, _ in times.values()) or 1.0
-    longest = sorted(times.items(), key=lambda item: -item[1][0])[:LOGGED]
-    return [f"{time / total:4.0%}  {name} ({count} calls)" for name, (time, count) in longest]
-
-
-def _write(folder: Path, profiler: profile, operations: EventList, on_gpu: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    profiler.export_chrome_trace(str(folder / "trace.json"))
-    order = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    table = operations.table(sort_by=order, row_limit=LISTED)
-    (folder / "operations.txt").write_text(table + "\n", encoding="utf-8")
+        times = {one.key: (getattr(one, order), one.count) for one in operations}
+        total = sum(time for time, _ in times.values()) or 1.0
+        for name, (time, count) in sorted(times.items(), key=lambda item: -item[1][0])[:LOGGED]:
+            logger.info("  %4.0f%%  %s (%d calls)", 100 * time / total, name, count)

@@ -29,12 +29,11 @@ class Tracker(Hook):
     """Base of the hooks that log to a library for tracking experiments.
 
     What the library does not take while the run goes on is warned of and ends nothing, as hours of
-    training are worth more.
+    training are worth more. A resumed run goes on in the library's run ``run_id``.
 
     Attributes:
         package: the library, and the extra of facezoo that installs it.
         advice: what to do where it cannot start.
-        run_id: of the library's run, in which a resumed run goes on.
     """
 
     rank_0_only: ClassVar[bool] = True

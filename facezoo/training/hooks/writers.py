@@ -23,6 +23,8 @@ from facezoo.training.metrics_file import METRICS, read_metrics
 
 logger = logging.getLogger(__name__)
 
+TERM = "train/loss_"
+
 
 @HOOKS.register
 class Console(Hook):
@@ -58,29 +60,27 @@ class Console(Hook):
 
     def write(self, trainer: TrainerBase, metrics: Mapping[str, float]) -> None:
         """Shows losses and speed, or the result of an evaluation."""
+        note = f"  ({trainer.note})" if trainer.note else ""
         if "train/loss" not in metrics:
             numbers = "  ".join(
                 f"{name} {show_number(name, value)}" for name, value in metrics.items()
             )
-            logger.info("step %d  %s%s", trainer.step, numbers, _in_brackets(trainer.note))
+            logger.info("step %d  %s%s", trainer.step, numbers, note)
             return
-        watched = self._progress is not None
+        loss, speed = f"loss {metrics['train/loss']:.3f}", self._speed(trainer, metrics) + note
+        terms = ", ".join(
+            f"{name.removeprefix(TERM)} {value:.3f}"
+            for name, value in metrics.items()
+            if name.startswith(TERM)
+        )
         logger.log(
-            logging.DEBUG if watched else logging.INFO,
-            "step %d/%d  epoch %.2f  loss %.3f (%s)  lr %.2e  %s%s",
-            trainer.step,
-            trainer.total_steps,
-            metrics["epoch"],
-            metrics["train/loss"],
-            _terms(metrics),
-            metrics["lr"],
-            self._speed(trainer, metrics),
-            _in_brackets(trainer.note),
+            logging.INFO if self._progress is None else logging.DEBUG,
+            f"step {trainer.step}/{trainer.total_steps}  epoch {metrics['epoch']:.2f}  "
+            f"{loss} ({terms})  lr {metrics['lr']:.2e}  {speed}",
         )
         if self._progress is not None:
             # The bar has one line, which the terms of the loss would fill; the log has them.
-            text = f"loss {metrics['train/loss']:.3f}  {self._speed(trainer, metrics)}"
-            self._progress.update(self._task, description=text + _in_brackets(trainer.note))
+            self._progress.update(self._task, description=f"{loss}  {speed}")
 
     def after_train(self, trainer: TrainerBase) -> None:
         """Leaves the terminal as it was."""
@@ -166,19 +166,6 @@ class JSONL(Hook):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes back the number of lines; older states have none."""
         self._written = state.get("written")
-
-
-def _terms(metrics: Mapping[str, float]) -> str:
-    prefix = "train/loss_"
-    return ", ".join(
-        f"{name.removeprefix(prefix)} {value:.3f}"
-        for name, value in metrics.items()
-        if name.startswith(prefix)
-    )
-
-
-def _in_brackets(note: str) -> str:
-    return f"  ({note})" if note else ""
 
 
 def _append(path: Path, text: str) -> None:

@@ -11,39 +11,18 @@ from typing import TYPE_CHECKING, Any
 from facezoo.version import __version__ as __version__
 
 _HOMES = {
-    "facezoo.builder": ("build", "build_model"),
-    "facezoo.config.config": ("Config", "load_config"),
-    "facezoo.evaluation.evaluate": ("Report", "evaluate"),
-    "facezoo.runs.run": ("train",),
-    "facezoo.runs.run_check": ("check_config",),
-    "facezoo.errors": ("CheckpointError", "ConfigError", "DataError", "FacezooError"),
-    "facezoo.inference.detector": ("Detector",),
-    "facezoo.registry": (
-        "ASSIGNERS",
-        "BACKBONES",
-        "DATASETS",
-        "DETECTORS",
-        "EVALUATORS",
-        "HEADS",
-        "HOOKS",
-        "LOSSES",
-        "NECKS",
-        "OPTIMIZERS",
-        "SCHEDULES",
-        "TRANSFORMS",
-    ),
-    "facezoo.structures": (
-        "Batch",
-        "Faces",
-        "Grid",
-        "LossTerm",
-        "RawOutputs",
-        "Sample",
-        "Targets",
-        "Truth",
-    ),
+    "facezoo.builder": "build build_model",
+    "facezoo.config.config": "Config load_config",
+    "facezoo.errors": "CheckpointError ConfigError DataError FacezooError",
+    "facezoo.evaluation.evaluate": "Report evaluate",
+    "facezoo.inference.detector": "Detector",
+    "facezoo.registry": "ASSIGNERS BACKBONES DATASETS DETECTORS EVALUATORS HEADS HOOKS LOSSES "
+    "NECKS OPTIMIZERS SCHEDULES TRANSFORMS",
+    "facezoo.runs.run": "train",
+    "facezoo.runs.run_check": "check_config",
+    "facezoo.structures": "Batch Faces Grid LossTerm RawOutputs Sample Targets Truth",
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 if TYPE_CHECKING:
     from facezoo.builder import build, build_model

@@ -11,7 +11,7 @@ from facezoo.cli.options import add_options, chosen
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb, names_a_model
 from facezoo.errors import DataError
-from facezoo.terminal import terminal, tracked
+from facezoo.writing import terminal, tracked
 from facezoo.zoo.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:

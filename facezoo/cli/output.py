@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from facezoo.terminal import show_number
+from facezoo.writing import show_number
 
 WIDEST = 1000
 """Columns of text; more than any table takes."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from facezoo.cli.output import stdout, write_json
 from facezoo.cli.parsing import add_verb
-from facezoo.terminal import show_number
+from facezoo.writing import show_number
 
 if TYPE_CHECKING:
     from facezoo.runs.listing import Run

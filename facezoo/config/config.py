@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from facezoo.config.interpolation import resolve
-from facezoo.config.overrides import apply_overrides, merge
+from facezoo.config.composition import apply_overrides, merge, resolve
 from facezoo.config.sections import Sections, build_sections, fill_defaults
 from facezoo.config.yaml_tree import (
     Node,

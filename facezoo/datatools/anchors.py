@@ -27,7 +27,7 @@ from facezoo.datatools.sample_pictures import open_samples
 from facezoo.errors import ConfigError, DataError
 from facezoo.geometry.priors import AnchorGrid
 from facezoo.structures import Batch
-from facezoo.terminal import tracked
+from facezoo.writing import tracked
 
 NUM, STRIDES = 9, (8, 16, 32)
 """YOLOv5's."""

@@ -19,7 +19,7 @@ from huggingface_hub import hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HTTPError
 
 from facezoo.errors import DataError
-from facezoo.terminal import tracked
+from facezoo.writing import tracked
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from facezoo.metrics.evaluator import Evaluator
 from facezoo.metrics.evaluators import CocoAP, OperatingPoint, RecallBySize, WiderFaceAP
 from facezoo.metrics.official_truth import find_official_truth
 from facezoo.models.face_detector import FaceDetector
-from facezoo.terminal import tracked
+from facezoo.writing import tracked
 
 logger = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ import torchvision
 
 from facezoo import version
 from facezoo.errors import DAMAGED_FILE, DataError
-from facezoo.files import atomic_write
 from facezoo.inference.detector import Detector
 from facezoo.structures import Faces
+from facezoo.writing import atomic_write
 
 logger = logging.getLogger(__name__)
 

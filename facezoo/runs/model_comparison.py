@@ -25,8 +25,8 @@ from facezoo.inference.detector import Detector
 from facezoo.inference.protocols import configured_protocol
 from facezoo.runs.run import TrainResult
 from facezoo.runs.run_config import CONFIG
-from facezoo.terminal import COUNTS, show_number
 from facezoo.training.checkpoint_files import last_checkpoint
+from facezoo.writing import COUNTS, show_number
 from facezoo.zoo.model_size import ModelSize, model_size
 
 logger = logging.getLogger(__name__)

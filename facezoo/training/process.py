@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from rich.logging import RichHandler
 
-from facezoo.terminal import terminal
+from facezoo.writing import terminal
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facezoo.errors import DAMAGED_FILE, CheckpointError, did_you_mean
-from facezoo.files import atomic_write
+from facezoo.writing import atomic_write
 
 WEIGHTS = "model.safetensors"
 NAMED = 5

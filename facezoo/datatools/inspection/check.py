@@ -21,7 +21,7 @@ from facezoo.datatools.inspection.image_checks import (
     find_copies,
     look_at,
 )
-from facezoo.terminal import tracked
+from facezoo.writing import tracked
 
 
 class Change(Enum):

@@ -15,11 +15,10 @@ from typing import Any, ClassVar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from facezoo.environment import peak_memory_gib
-from facezoo.files import atomic_write
 from facezoo.registry import HOOKS
-from facezoo.terminal import show_number, terminal
 from facezoo.training.hook import Hook, TrainerBase
 from facezoo.training.metrics_file import METRICS, read_metrics
+from facezoo.writing import atomic_write, show_number, terminal
 
 logger = logging.getLogger(__name__)
 

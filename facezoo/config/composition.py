@@ -1,22 +1,41 @@
-"""What a child makes of a config that it inherits, be it a file or an override.
+"""How a config is composed: a child is merged over its base, overrides over both, then references.
 
-On the command line an override is ``model.neck.channels=128`` or ``hooks.ema=null``.
+An override of the command line, ``model.neck.channels=128`` or ``hooks.ema=null``, is a child file
+of one line: its value is read as YAML. A step of its path may be an index of a list.
 
-It is a child file of one line: its value is read as YAML, mappings are merged, lists are
-replaced, and null takes a part away. A step of the path may be an index of a list.
+A reference is ``${data.image_size}`` or ``${env:WIDER_ROOT,data/widerface}``. A value that is one
+as a whole keeps the type of what it refers to; a variable of the environment is what YAML makes of
+its text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from facezoo.config.sections import KEYS
 from facezoo.config.signatures import show
-from facezoo.config.yaml_tree import Key, Node, Origin, join, parse_yaml
+from facezoo.config.yaml_tree import (
+    Key,
+    Node,
+    Origin,
+    copy_tree,
+    from_plain,
+    join,
+    parse_yaml,
+    scalar,
+    to_plain,
+    walk,
+)
 from facezoo.errors import ConfigError, did_you_mean
 
 COMMAND_LINE = Origin("command line")
+_REFERENCE = re.compile(r"\$\{([^${}]*)\}")
+_VARIABLE = re.compile(r"env:\s*(\w+)\s*(?:,(.*))?", re.DOTALL)
+_Path = tuple[Key, ...]
 
 
 def merge(base: Node, child: Node) -> Node:
@@ -35,18 +54,13 @@ def merge(base: Node, child: Node) -> Node:
     inherited = base.value if keeps else {}
     old, new = inherited.get("type"), own.get("type")
     if old is not None and new is not None and old.value != new.value:
-        own["type"] = replace(new, note=_in_place_of(old, inherited))
+        dropped = ", whose arguments are dropped" if len(inherited) > 1 else ""
+        own["type"] = replace(new, note=f"in place of {old.value}{old.place}{dropped}")
         inherited = {}
     merged = dict(inherited)
     for key, node in own.items():
         merged[key] = merge(merged.get(key, Node(None, node.origin)), node)
     return Node(merged, child.origin)
-
-
-def _in_place_of(old: Node, inherited: Mapping[Key, Node]) -> str:
-    """Returns the note beside a ``type`` that differs from the inherited one."""
-    dropped = ", whose arguments are dropped" if len(inherited) > 1 else ""
-    return f"in place of {old.value}{old.place}{dropped}"
 
 
 def apply_overrides(tree: Node, overrides: Sequence[str]) -> list[str]:
@@ -135,3 +149,86 @@ def _nothing_there(override: str, walked: str, node: Node, step: str) -> ConfigE
     else:
         reason = f"{place} is {show(node.value)} and has no {step!r}; set {place} as a whole"
     return ConfigError(f"command line: {override!r} names nothing: {reason}")
+
+
+def resolve(tree: Node) -> Node:
+    """Returns a copy of a tree with every ``${...}`` computed; each keeps its text beside it.
+
+    Raises:
+        ConfigError: with a sentence for each reference that leads nowhere.
+    """
+    resolver = _Resolver(copy_tree(tree))
+    problems = []
+    for path, node in list(walk(resolver.tree)):
+        try:
+            resolver.resolve(node, path, ())
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return resolver.tree
+
+
+class _Resolver:
+    """Computes the references of one tree in place.
+
+    ``pending`` are the paths of the values that are being computed, each referring to the next.
+    """
+
+    def __init__(self, tree: Node) -> None:
+        self.tree = tree
+
+    def resolve(self, node: Node, path: _Path, pending: tuple[_Path, ...]) -> None:
+        """Computes a value and all below it."""
+        for key, child in node.children():
+            self.resolve(child, (*path, key), pending)
+        text, chain = node.value, (*pending, path)
+        if not isinstance(text, str) or "${" not in text or node.reference is not None:
+            return
+        if path in pending:
+            circle = " -> ".join(map(_dotted, chain[chain.index(path) :]))
+            raise self._error(path, f"{text!r} refers to itself: {circle}")
+        if "${" in _REFERENCE.sub("", text):
+            usage = "write ${section.key} or ${env:NAME,default}"
+            raise self._error(path, f"{text!r} is not understood: {usage}")
+        whole = _REFERENCE.fullmatch(text)
+        if whole is None:
+            value = _REFERENCE.sub(lambda match: str(self._referred(match[1], chain)), text)
+        else:
+            value = self._referred(whole[1], chain)
+            value = scalar(value) if _VARIABLE.fullmatch(whole[1]) else value
+        node.value, node.reference = from_plain(value, node.origin).value, text
+
+    def _referred(self, name: str, pending: tuple[_Path, ...]) -> Any:
+        """Returns what the name within ``${}`` stands for in the last of the pending values."""
+        path, variable = pending[-1], _VARIABLE.fullmatch(name)
+        if variable:
+            value = os.environ.get(variable[1], variable[2])
+            if value is None:
+                unset = f"the environment variable {variable[1]} is not set"
+                raise self._error(path, f"{unset}, and ${{env:{variable[1]}}} has no default")
+            return value.strip()
+        absolute = name.lstrip(".")
+        up = len(name) - len(absolute)  # one dot is a neighbour, two are one of the parent
+        wanted = [*map(str, path[:-up] if up else ()), *absolute.split(".")]
+        node = self.tree
+        walked: _Path = ()
+        for step in wanted:
+            if isinstance(node.value, str):  # a reference on the way
+                self.resolve(node, walked, pending)
+            found = node.child(step)
+            if found is None:
+                goal = _dotted(wanted)
+                hint = did_you_mean(goal, [_dotted(known) for known, _ in walk(self.tree)])
+                nowhere = f"'${{{name}}}' leads nowhere: there is no {goal!r}{hint}"
+                raise self._error(path, nowhere)
+            walked, node = (*walked, found[0]), found[1]
+        self.resolve(node, walked, pending)
+        return to_plain(node)
+
+    def _error(self, path: _Path, sentence: str) -> ConfigError:
+        return ConfigError(self.tree.located(f"{_dotted(path)}: {sentence}"))
+
+
+def _dotted(path: Sequence[Key]) -> str:
+    return ".".join(map(str, path))

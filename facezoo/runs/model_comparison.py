@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -43,44 +43,16 @@ IMAGES, ROUNDS = 10, 5
 FAILED, ABSENT, OTHER_SET = "failed", "-", " *"
 SIDE, VGA = 640, "640x480"
 THRESHOLDS = ("score threshold", "NMS IoU")
+MACS, FLOPS = f"macs_{VGA}", f"flops_{SIDE}x{SIDE}"
 MEASURES = ("ms per image", "million parameters", f"GMACs {VGA}", f"GFLOPs {SIDE}x{SIDE}")
 
 
 @dataclass(frozen=True)
-class ComparedModel:
-    """A row of the comparison.
-
-    Attributes:
-        name: of the config.
-        folder: the run folder.
-        failure: why the training failed; empty where it did not, and then nothing else is known.
-        protocol: the scale at which the model was evaluated and timed.
-        score_thresh: lowest score of a face, at both.
-        nms_thresh: IoU above which the worse of two faces was dropped, at both.
-        metrics: average precisions, and recall by the height of the faces, by name.
-        on_first_set: whether they are of the validation set that the first model's are of.
-        ms_per_image: from the decoded photograph to its faces; None where it was not timed.
-        size: of the model; None where its weights could not be had.
-    """
-
-    name: str
-    folder: Path
-    failure: str = ""
-    protocol: str = ""
-    score_thresh: float | None = None
-    nms_thresh: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    on_first_set: bool = True
-    ms_per_image: float | None = None
-    size: ModelSize | None = None
-
-
-@dataclass(frozen=True)
 class ModelComparison:
-    """Rows, and what their numbers depend on.
+    """What ``comparison.json`` holds: a row for each model, and what their numbers depend on.
 
     Attributes:
-        models: in the order of their training.
+        models: in the order of their training, see ``model_row``.
         device: where they were timed; empty where none was.
         threads: of the CPU.
         images: photographs that each was timed on.
@@ -88,7 +60,7 @@ class ModelComparison:
         note: stands beside each number, such as "sample run on synthetic faces"; often empty.
     """
 
-    models: Sequence[ComparedModel]
+    models: Sequence[dict[str, Any]]
     device: str = ""
     threads: int = 0
     images: int = 0
@@ -123,24 +95,11 @@ def compare_models(results: Sequence[TrainResult]) -> ModelComparison:
         with _noting("No model was timed", untimed):
             photographs = _photographs(next(iter(configs.values())))
             times, images = time_detectors(detectors, photographs), len(photographs)
-    sets = {one.name: _validation_set(configs[one.name]) for one in results if _compared(one)}
-    first_set = next(iter(sets.values()), None)
     models = [
-        ComparedModel(one.name, one.folder, one.failure)
-        if one.failure
-        else ComparedModel(
-            one.name,
-            one.folder,
-            protocol=configured_protocol(configs[one.name]).name(),
-            score_thresh=configs[one.name]["evaluation.score_thresh"],
-            nms_thresh=configs[one.name]["evaluation.nms_thresh"],
-            metrics=_compared(one),
-            on_first_set=sets.get(one.name, first_set) == first_set,
-            ms_per_image=times.get(one.name),
-            size=sizes.get(one.name),
-        )
+        model_row(one, configs.get(one.name), times.get(one.name), sizes.get(one.name))
         for one in results
     ]
+    _mark_other_sets(models, configs)
     device = next((one.device_name for one in detectors.values()), "")
     note = next((one.note for one in results if one.note), "")
     return ModelComparison(models, device, torch.get_num_threads(), images, untimed, note)
@@ -202,6 +161,41 @@ def _noting(what: str, sentences: list[str]) -> Iterator[None]:
         sentences.append(f"{what}: {type(error).__name__}: {error}")
 
 
+def model_row(
+    result: TrainResult, config: Config | None, milliseconds: float | None, size: ModelSize | None
+) -> dict[str, Any]:
+    """Returns what is known of a model; None is unknown, as all is of one that failed."""
+    found = {name.removeprefix("val/"): value for name, value in result.metrics.items()}
+    return {
+        "name": result.name,
+        "failure": result.failure,
+        "protocol": "" if config is None else configured_protocol(config).name(),
+        "score_thresh": config and config["evaluation.score_thresh"],
+        "nms_thresh": config and config["evaluation.nms_thresh"],
+        "on_first_set": True,
+        "folder": str(result.folder),
+        **{name: found[name] for name in _compared(found)},
+        "ms_per_image": milliseconds,
+        "parameters": size and size.parameters,
+        MACS: size and size.macs_vga,
+        FLOPS: size and size.flops,
+    }
+
+
+def _compared(names: Iterable[str]) -> list[str]:
+    """Returns the metrics among some names that are compared: average precision, then recall."""
+    recalls = [name for name in names if name.startswith(RECALL) and not name.endswith(COUNTS)]
+    return [*(name for name in PRECISION if name in names), *recalls]
+
+
+def _mark_other_sets(models: Sequence[dict[str, Any]], configs: Mapping[str, Config]) -> None:
+    """Marks the models whose metrics are of another validation set than the first model's."""
+    measured = [one for one in models if _compared(one)]
+    sets = [_validation_set(configs[one["name"]]) for one in measured]
+    for row, one in zip(measured, sets, strict=True):
+        row["on_first_set"] = one == sets[0]
+
+
 def _validation_set(config: Config) -> dict[str, Any]:
     """Returns what fixes the photographs and the faces that a run is evaluated on."""
     return {"root": config.get("data.root"), **config.get("data.val.dataset", {})}
@@ -212,14 +206,6 @@ def _photographs(config: Config) -> list[NDArray[np.uint8]]:
     dataset, _ = build_dataset(config, "val" if config.get("data.val") else "train")
     count = min(IMAGES, len(dataset))
     return [dataset[i].image for i in np.linspace(0, len(dataset) - 1, count).astype(int).tolist()]
-
-
-def _compared(result: TrainResult) -> dict[str, float]:
-    """Returns what is compared of the metrics of a run: average precision, then recall."""
-    found = {name.removeprefix("val/"): value for name, value in result.metrics.items()}
-    names = [name for name in PRECISION if name in found]
-    names += [name for name in found if name.startswith(RECALL) and not name.endswith(COUNTS)]
-    return {name: found[name] for name in names}
 
 
 def comparison_table(comparison: ModelComparison) -> Table:
@@ -237,14 +223,15 @@ def comparison_table(comparison: ModelComparison) -> Table:
 
 def table_remarks(comparison: ModelComparison) -> list[str]:
     """Returns the sentences that belong below the table."""
-    sentences = [f"{one.name} failed: {one.failure}" for one in comparison.models if one.failure]
-    others = [one.name for one in comparison.models if not one.on_first_set]
+    models = comparison.models
+    sentences = [f"{one['name']} failed: {one['failure']}" for one in models if one["failure"]]
+    others = [one["name"] + OTHER_SET for one in models if not one["on_first_set"]]
     if others:
         sentences.append(
-            f"{', '.join(name + OTHER_SET for name in others)}: of another validation set than the "
-            "first row, with whose AP and recall theirs cannot be compared."
+            f"{', '.join(others)}: of another validation set than the first row, with whose AP and "
+            "recall theirs cannot be compared."
         )
-    names = _metrics(comparison.models)
+    names = {name for one in models for name in one}
     if any(name.startswith(RECALL) for name in names):
         sentences.append("Recall is by the height of the faces in pixels of the photograph.")
     if any(name.startswith("widerface_by_size/") for name in names):
@@ -256,7 +243,7 @@ def table_remarks(comparison: ModelComparison) -> list[str]:
             f"time and in turns, on {comparison.images} photographs, {comparison.device}, "
             f"{comparison.threads} threads."
         )
-    if any(one.size for one in comparison.models):
+    if any(one[MACS] for one in models):
         sentences.append(
             f"GMACs count a multiplication and its addition as one, GFLOPs as two; {VGA} has three "
             f"quarters of the pixels of {SIDE}x{SIDE}."
@@ -272,9 +259,8 @@ def write_model_table(comparison: ModelComparison, folder: Path) -> None:
         folder: made where it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = {one.name: getattr(comparison, one.name) for one in fields(comparison)}
-    content["models"] = [_as_json(one) for one in comparison.models]
-    (folder / "comparison.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    content = json.dumps(asdict(comparison), indent=2) + "\n"
+    (folder / "comparison.json").write_text(content, encoding="utf-8")
     headings, rows = _cells(comparison)
     marks = ["---", "---", *["---:"] * (len(headings) - 2)]
     lines = [f"Numbers of a {comparison.note}.", ""] if comparison.note else []
@@ -283,52 +269,25 @@ def write_model_table(comparison: ModelComparison, folder: Path) -> None:
     (folder / "comparison.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _metrics(models: Sequence[ComparedModel]) -> list[str]:
-    """Returns the names of the metrics that any model has: average precisions first."""
-    names = dict.fromkeys(name for one in models for name in one.metrics)
-    return sorted(names, key=lambda name: name not in PRECISION)
-
-
 def _cells(comparison: ModelComparison) -> tuple[list[str], list[list[str]]]:
     """Returns the headings and the rows, as text."""
-    names = _metrics(comparison.models)
+    names = _compared(dict.fromkeys(name for one in comparison.models for name in one))
     shown = [PRECISION.get(name, name.replace(RECALL, "recall ")) for name in names]
-    rows = []
-    for one in comparison.models:
-        rows.append(
-            [
-                one.name if one.on_first_set else one.name + OTHER_SET,
-                FAILED if one.failure else one.protocol,
-                _text(one.score_thresh, "g"),
-                _text(one.nms_thresh, "g"),
-                *(show_number(x, one.metrics[x]) if x in one.metrics else ABSENT for x in names),
-                _text(one.ms_per_image, ".1f"),
-                *(_text(number, ".3f") for number in _size(one)),
-            ]
-        )
+    rows = [
+        [
+            one["name"] + ("" if one["on_first_set"] else OTHER_SET),
+            FAILED if one["failure"] else one["protocol"],
+            *(_text(one[name], "g") for name in ("score_thresh", "nms_thresh")),
+            *(show_number(name, one[name]) if name in one else ABSENT for name in names),
+            _text(one["ms_per_image"], ".1f"),
+            _text(one["parameters"], ".3f", 1e6),
+            _text(one[MACS], ".3f", 1e9),
+            _text(one[FLOPS], ".3f", 1e9),
+        ]
+        for one in comparison.models
+    ]
     return ["model", "protocol", *THRESHOLDS, *shown, *MEASURES], rows
 
 
-def _size(one: ComparedModel) -> Sequence[float | None]:
-    """Returns millions of parameters, GMACs and GFLOPs."""
-    if one.size is None:
-        return [None] * 3
-    return [one.size.parameters / 1e6, one.size.macs_vga / 1e9, one.size.flops / 1e9]
-
-
-def _text(value: float | None, form: str) -> str:
-    return ABSENT if value is None else format(value, form)
-
-
-def _as_json(one: ComparedModel) -> dict[str, Any]:
-    size = one.size
-    names = ("name", "failure", "protocol", "score_thresh", "nms_thresh", "on_first_set")
-    return {
-        **{name: getattr(one, name) for name in names},
-        "folder": str(one.folder),
-        **one.metrics,
-        "ms_per_image": one.ms_per_image,
-        "parameters": size and size.parameters,
-        f"macs_{VGA}": size and size.macs_vga,
-        f"flops_{SIDE}x{SIDE}": size and size.flops,
-    }
+def _text(value: float | None, form: str, unit: float = 1) -> str:
+    return ABSENT if value is None else format(value / unit, form)

@@ -1,12 +1,14 @@
 """``facezoo train`` hands over what it was given, and really trains."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from facezoo.cli import main
-from facezoo.runs.model_comparison import ComparedModel, ModelComparison
+from facezoo.config.config import load_config
+from facezoo.runs.model_comparison import ModelComparison, model_row
 from facezoo.runs.run import TrainResult
 
 
@@ -51,12 +53,9 @@ def test_options_reach_the_engine(
 
 
 def compared(results: list[TrainResult]) -> ModelComparison:
-    models = [
-        ComparedModel(
-            one.name, one.folder, one.failure, "vga", 0.02, 0.4, {"widerface/easy": 0.625}
-        )
-        for one in results
-    ]
+    config = load_config("tiny_test", ["evaluation.protocol=vga", "evaluation.nms_thresh=0.4"])
+    measured = [replace(one, metrics={"val/widerface/easy": 0.625}) for one in results]
+    models = [model_row(one, config, None, None) for one in measured]
     return ModelComparison(models)
 
 

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = find_runs(folder)
     stdout().print(_list(runs) if runs else f"There is no run in {folder}.")
     if file is not None:
-        write_json(file, [_as_json(one) for one in runs])
+        write_json(file, [one.record() for one in runs])
     return 0
 
 
@@ -89,13 +89,6 @@ def _list(runs: Sequence[Run]) -> Table:
         cells = [one.name, one.state, f"{one.step}{total}", best, changed]
         table.add_row(*map(Text, cells + [one.remark] * remarks))
     return table
-
-
-def _as_json(one: Run) -> dict[str, Any]:
-    names = ("name", "state", "step", "total_steps", "metric", "best_value", "best_step", "remark")
-    changed = one.changed.isoformat(timespec="seconds")
-    values = {name: getattr(one, name) for name in names}
-    return values | {"folder": str(one.folder), "changed": changed}
 
 
 def _comparison(runs: Sequence[Run]) -> Table:

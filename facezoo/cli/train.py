@@ -104,7 +104,10 @@ def _train(sources: Sequence[str], resume: str | bool | None, options: dict[str,
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
         return 0
     if len(results) == 1:
-        _print_metrics(results[0])
+        note = f" ({results[0].note})" if results[0].note else ""
+        metrics = {name: x for name, x in results[0].metrics.items() if name.startswith("val/")}
+        if metrics:
+            print_metrics(f"{results[0].name}: validation{note}", metrics)
     else:
         _print_comparison(results, options["out"])
     for one in results:
@@ -113,13 +116,6 @@ def _train(sources: Sequence[str], resume: str | bool | None, options: dict[str,
         if (one.folder / "eval").is_dir():
             stdout().print(f"{one.name}: pictures and curves in {one.folder / 'eval'}")
     return int(any(one.failure for one in results))
-
-
-def _print_metrics(result: TrainResult) -> None:
-    note = f" ({result.note})" if result.note else ""
-    metrics = {name: x for name, x in result.metrics.items() if name.startswith("val/")}
-    if metrics:
-        print_metrics(f"{result.name}: validation{note}", metrics)
 
 
 def _print_comparison(results: Sequence[TrainResult], out: Path | None) -> None:

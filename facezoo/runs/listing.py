@@ -19,6 +19,7 @@ from facezoo.config.config import Config, load_with_problems
 from facezoo.config.signatures import show
 from facezoo.config.yaml_tree import flat
 from facezoo.errors import ConfigError, DataError, FacezooError
+from facezoo.files import atomic_write
 from facezoo.runs.run_config import CONFIG
 from facezoo.training.metrics_file import METRICS, read_metrics
 
@@ -97,10 +98,9 @@ def first_line(error: BaseException) -> str:
 def _write(folder: Path, trainer: Trainer, state: str, message: str = "") -> None:
     host, process_id = platform.node(), os.getpid()
     status = RunStatus(state, trainer.step, trainer.total_steps, host, process_id, message)
-    temporary = folder / f".{STATUS}.new"
     try:
-        temporary.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / STATUS)  # a reader never meets half of it
+        with atomic_write(folder / STATUS) as temporary:  # a reader never meets half of it
+            temporary.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         logger.warning("The status of the run could not be written: %s", error)
 
@@ -151,6 +151,12 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
+    def record(self) -> dict[str, Any]:
+        """Returns what a JSON file says of the run."""
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        changed = self.changed.isoformat(timespec="seconds")
+        return values | {"folder": str(self.folder), "changed": changed}
+
     def points(self, metric: str) -> dict[int, float]:
         """Returns the finite values of a metric by step, in the order of the run."""
         return {
@@ -171,12 +177,16 @@ def find_runs(folder: Path) -> list[Run]:
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}; name one that run folders are in.")
     runs = []
-    for place in _run_folders(folder):
-        name = place.relative_to(folder).as_posix() if place != folder else place.resolve().name
+    for place, below, _ in os.walk(folder):
+        path = Path(place)
+        if not is_run(path):
+            continue
+        below.clear()  # what is in a run folder belongs to that run
+        name = path.relative_to(folder).as_posix() if path != folder else path.resolve().name
         try:
-            runs.append(read_run(place, name))
+            runs.append(read_run(path, name))
         except FacezooError as error:
-            runs.append(_run(place, name, remark=str(error).splitlines()[0]))
+            runs.append(_run(path, name, remark=str(error).splitlines()[0]))
     return sorted(runs, key=lambda run: (run.changed, run.name), reverse=True)
 
 
@@ -250,13 +260,6 @@ def validation_metrics(runs: Sequence[Run]) -> list[str]:
     """Returns the names of all metrics under ``val/``, in the order in which they came."""
     names = (name for run in runs for row in run.rows for name in row)
     return list(dict.fromkeys(name for name in names if name.startswith("val/")))
-
-
-def _run_folders(folder: Path) -> Iterator[Path]:
-    for place, below, _ in os.walk(folder):
-        if is_run(Path(place)):
-            below.clear()  # what is in a run folder belongs to that run
-            yield Path(place)
 
 
 def _run(folder: Path, name: str, rows: Sequence[dict[str, Any]] = (), **found: Any) -> Run:

@@ -180,7 +180,9 @@ def _run(start: Start, init_from: str | None) -> TrainResult:
             )
             return TrainResult(config.name, folder, dict(trainer.metrics), start.note)
         if distributed.is_main():
-            _write_description(start)
+            found = json.dumps(environment(), indent=2) + "\n"
+            (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+            (folder / "environment.json").write_text(found, encoding="utf-8")
             _log_beginning(start, trainer)
         metrics = _fit(trainer, start)
         if distributed.is_main():
@@ -204,13 +206,6 @@ def _is_done(trainer: Trainer) -> bool:
     """Returns whether the last step was saved in its turn, not because a signal cut it short."""
     owed = [trainer.hooks[name] for event, name in trainer.pending if event == "after_step"]
     return trainer.is_last_step and not any(isinstance(hook, Checkpoint) for hook in owed)
-
-
-def _write_description(start: Start) -> None:
-    """Writes what the run is into its folder."""
-    found = json.dumps(environment(), indent=2) + "\n"
-    (start.folder / CONFIG).write_text(start.config.to_yaml(), encoding="utf-8")
-    (start.folder / "environment.json").write_text(found, encoding="utf-8")
 
 
 def _log_beginning(start: Start, trainer: Trainer) -> None:

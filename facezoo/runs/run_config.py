@@ -125,7 +125,11 @@ def resumed_config(
     config = trial_config(config) if sample else config
     config.name = named.name
     changes = differences(own.data, config.data)
-    fixed = {path: pair for path, pair in changes.items() if _is_fixed(path)}
+    fixed = {
+        path: pair
+        for path, pair in changes.items()
+        if any(path == one or path.startswith(f"{one}.") for one in FIXED)
+    }
     if fixed:
         raise ConfigError(
             f"A run cannot change {_summary(fixed)} on the way: leave that as it was, or start a "
@@ -162,13 +166,7 @@ def _summary(changes: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def _lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    shown = {path: [_show(one) for one in pair] for path, pair in changes.items()}
-    return [f"{path}: {old} -> {new}" for path, (old, new) in shown.items()]
-
-
-def _show(value: Any) -> str:
-    return "nothing" if value is _NOTHING else show(value)
-
-
-def _is_fixed(path: str) -> bool:
-    return any(path == one or path.startswith(f"{one}.") for one in FIXED)
+    return [
+        f"{path}: {' -> '.join('nothing' if one is _NOTHING else show(one) for one in pair)}"
+        for path, pair in changes.items()
+    ]

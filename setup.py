@@ -42,6 +42,7 @@ setup(
         "timm>=1.0.12",
         "torch>=2.6",
         "torchvision>=0.21",
+        "typing_extensions>=4.4",
     ],
     extras_require={
         "completion": ["argcomplete>=3.1"],

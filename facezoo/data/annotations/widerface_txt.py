@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
+from typing_extensions import Self
 
 from facezoo.data.annotations.annotation_file import (
     ATTRIBUTES,

@@ -47,7 +47,7 @@ def test_plug_in_of_the_docs_trains(tmp_path: Path) -> None:
 
     subprocess.run([sys.executable, "make_data.py"], cwd=tmp_path, check=True)
     commands = commands_of(blocks)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         run(command, tmp_path)
     for folder in ("trained", "trained_on_mine"):
@@ -108,4 +108,43 @@ assert sum(one >= 0 for one in wanted) > 10
 box = grid.priors[:, :2].repeat(1, 2) + torch.tensor([-3.0, -40.0, 17.0, 5.0])
 codec = DistanceBoxCodec()
 assert torch.allclose(codec.decode(grid, codec.encode(grid, box)), box, atol=1e-3)
+"""
+
+
+def test_format_of_the_docs_is_checked_converted_and_repaired(tmp_path: Path) -> None:
+    write_files(read_blocks("formats.md", "## A format of your own")[:1], tmp_path)
+    (tmp_path / "use_it.py").write_text(USE_OF_A_FORMAT)
+    done = subprocess.run(
+        [sys.executable, "use_it.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+USE_OF_A_FORMAT = """
+from pathlib import Path
+import cv2, numpy as np
+from csv_text import CsvImages, CsvText
+from facezoo.cli import main
+from facezoo.data import annotations
+
+annotations.FORMATS["csv"] = CsvText
+annotations.RECOGNIZED = (CsvText, *annotations.RECOGNIZED)
+Path("images").mkdir()
+for name in "ab":
+    cv2.imwrite(f"images/{name}.png", np.full((60, 80, 3), ord(name), np.uint8))
+Path("faces.csv").write_text("b.png,1,2,30,40\\na.png,5,6,25,26.5\\nb.png,10,10,20,20\\n")
+assert main(["data", "check", "faces.csv"]) == 0
+assert main("data convert faces.csv --from csv --to coco --images images --out a.json".split()) == 0
+assert main("data convert a.json --from coco --to csv --out back.csv".split()) == 0
+assert Path("back.csv").read_text().splitlines() == [
+    "b.png,1,2,30,40", "b.png,10,10,20,20", "a.png,5,6,25,26.5"
+]
+dataset = CsvImages(Path("images"), Path("faces.csv"))
+assert dataset[0].boxes.tolist() == [[1, 2, 30, 40], [10, 10, 20, 20]]
+with open("faces.csv", "a") as file:
+    file.write("a.png,1,2,x,4\\na.png,50,50,90,55\\nb.png,3,3,3,9\\n")
+assert main(["data", "check", "faces.csv", "--fix", "clean"]) == 1
+assert Path("clean/faces.csv").read_text().splitlines() == [
+    "b.png,1,2,30,40", "b.png,10,10,20,20", "a.png,5,6,25,26.5", "a.png,50,50,80,55"
+]
 """

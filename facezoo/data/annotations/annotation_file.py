@@ -6,7 +6,7 @@ N faces of all images lie one after another in the order of the images; L landma
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -184,8 +184,21 @@ class AnnotationFile(Annotations):
         raise NotImplementedError
 
     def rewrite(self, repair: Repair, path: Path) -> None:
-        """Writes what a repair leaves of this file; everything else stays word for word."""
-        raise NotImplementedError
+        """Writes what a repair leaves; a format whose files hold more keeps that word for word."""
+        entries = [entry for entry, _ in repair.kept]
+        faces = [face for _, some in repair.kept for face in some]
+        left = replace(
+            self,
+            names=[self.names[entry] for entry in entries],
+            starts=np.cumsum([0, *(len(some) for _, some in repair.kept)]),
+            boxes=repair.boxes[faces],
+            ignore=self.ignore[faces],
+            landmarks=np.where(repair.forgotten[..., None], np.nan, self.landmarks)[faces],
+            attributes=None if self.attributes is None else self.attributes[faces],
+            occluded=self.occluded[faces],
+            sizes_hw=self.sizes_hw[entries],
+        )
+        self.write(left, path)
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:

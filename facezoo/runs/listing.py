@@ -19,9 +19,9 @@ from facezoo.config.config import Config, load_with_problems
 from facezoo.config.signatures import show
 from facezoo.config.yaml_tree import flat
 from facezoo.errors import ConfigError, DataError, FacezooError
-from facezoo.files import atomic_write
 from facezoo.runs.run_config import CONFIG
 from facezoo.training.metrics_file import METRICS, read_metrics
+from facezoo.writing import atomic_write
 
 if TYPE_CHECKING:
     from facezoo.training.trainer import Trainer

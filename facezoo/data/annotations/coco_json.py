@@ -269,11 +269,10 @@ def _problem_of_face(face: Any, face_id: Any, numbers: dict[Any, int]) -> str:
 
 
 def _is_row(row: Any, width: int) -> bool:
+    if not isinstance(row, list) or len(row) != width:
+        return False
     # The comparison fails for NaN and infinity too, which Python's json reads.
-    numbers = isinstance(row, list) and all(
-        type(x) in (int, float) and abs(x) < LARGEST for x in row
-    )
-    return numbers and len(row) == width
+    return all(type(x) in (int, float) and abs(x) < LARGEST for x in row)
 
 
 def _size_hw(image: dict[str, Any]) -> tuple[int, int]:

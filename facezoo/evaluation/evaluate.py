@@ -74,8 +74,8 @@ def evaluate(
         model: a detector, or what ``facezoo.inference.loading.load_model`` takes: a name in the
             zoo, a YAML file, a run folder, a checkpoint.
         data: a folder in the layout of WIDER FACE (its validation set is taken, with the landmarks
-            of ``retinaface_labels/val/label.txt`` where that is there), a COCO json beside its
-            images, or a data set; by default the config's validation set.
+            of ``retinaface_labels/val/label.txt`` where that is there), or a COCO json beside its
+            images; by default the config's validation set. In Python also a data set.
         weights: file of the weights, by default the model's own.
         protocol: the scale, such as ``vga`` or a name under ``evaluation.protocols`` of the config;
             by default the config's, else ``original``.

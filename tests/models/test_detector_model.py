@@ -101,6 +101,7 @@ def test_two_thousand_faces_and_none_in_one_batch(
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
+@pytest.mark.slow
 def test_one_compiled_graph_serves_twelve_batch_shapes(
     noise: Callable[..., torch.Tensor], targets_of: Callable[..., Targets]
 ) -> None:

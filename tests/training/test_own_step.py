@@ -52,6 +52,7 @@ def test_a_trainer_takes_another_update(
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_plain_loop_learns() -> None:
     specification = util.spec_from_file_location("plain", PROJECT / "examples/plain_loop.py")
     assert specification is not None and specification.loader is not None

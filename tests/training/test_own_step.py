@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 

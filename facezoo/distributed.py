@@ -218,10 +218,9 @@ def average_over_ranks(tensors: Sequence[Tensor]) -> None:
     flat = torch.cat([tensor.reshape(-1).float() for tensor in tensors])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    start = 0
-    for tensor in tensors:
-        tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
-        start += tensor.numel()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def with_shared_batch_norm(model: Model, device: torch.device) -> Model:

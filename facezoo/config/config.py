@@ -31,7 +31,6 @@ from facezoo.config.yaml_tree import (
 from facezoo.errors import ConfigError, did_you_mean
 
 SUFFIXES = (".yaml", ".yml")
-_MISSING = object()
 
 
 class Config:
@@ -69,10 +68,9 @@ class Config:
         return to_plain(node) if is_there else default
 
     def __getitem__(self, path: str) -> Any:
-        value = self.get(path, _MISSING)
-        if value is _MISSING:
+        if path not in self:
             raise KeyError(path)
-        return value
+        return self.get(path)
 
     def __contains__(self, path: str) -> bool:
         return self._tree.find(path)[1]
@@ -194,17 +192,16 @@ def find_config(source: str | Path) -> Path:
     Raises:
         ConfigError: there is neither.
     """
-    path = Path(source)
+    path, zoo = Path(source), zoo_folder()
+    known = sorted(one.stem for one in zoo.glob("*.yaml"))
     if path.suffix in SUFFIXES:
         if path.is_file():
             return path
-        known = [one.stem for one in zoo_folder().glob("*.yaml")]
         hint = f"; the zoo has {path.stem!r}, without a folder" if path.stem in known else ""
         raise ConfigError(f"there is no config file {path}{hint}")
-    named = zoo_folder() / f"{source}.yaml"
+    named = zoo / f"{source}.yaml"
     if named.is_file():
         return named
-    known = sorted(one.stem for one in zoo_folder().glob("*.yaml"))
     raise ConfigError(
         f"the zoo has no config {str(source)!r}{did_you_mean(source, known)}; "
         f"it has {', '.join(known)}; a file of your own ends in .yaml"
@@ -225,31 +222,23 @@ def _with_bases(tree: Node, folder: Path | None, chain: tuple[Path, ...]) -> Nod
     if not isinstance(tree.value, dict):
         raise ConfigError(f"{tree.origin or 'config'}: a config is a mapping at its top")
     own = dict(tree.value)
-    bases = own.pop("_BASE_", None)
+    named = own.pop("_BASE_", Node([], tree.origin))
+    bases = [] if named.value is None else [named]
+    bases = named.value if isinstance(named.value, list) else bases
+    if any(not isinstance(base.value, str) for base in bases):
+        raise ConfigError(f"{named.origin}: _BASE_ takes a file or a list of files")
     merged = Node({}, tree.origin)
-    for name, origin in _base_names(bases):
-        merged = merge(merged, _read(_base_path(name, origin, folder, chain), chain))
+    for base in bases:
+        merged = merge(merged, _read(_base_path(base.value, base.origin, folder, chain), chain))
     return merge(merged, Node(own, tree.origin))
 
 
-def _base_names(bases: Node | None) -> list[tuple[str, Origin]]:
-    if bases is None or bases.value is None:
-        return []
-    nodes = bases.value if isinstance(bases.value, list) else [bases]
-    for node in nodes:
-        if not isinstance(node.value, str):
-            raise ConfigError(f"{bases.origin}: _BASE_ takes a file or a list of files")
-    return [(node.value, node.origin) for node in nodes]
-
-
 def _base_path(name: str, origin: Origin, folder: Path | None, chain: tuple[Path, ...]) -> Path:
-    if Path(name).suffix in SUFFIXES:
-        path = Path(name) if folder is None else folder / name
-    else:
-        path = zoo_folder() / f"{name}.yaml"
+    zoo = zoo_folder()
+    is_file = Path(name).suffix in SUFFIXES
+    path = (folder or Path()) / name if is_file else zoo / f"{name}.yaml"
     if path.is_file():
         return path
-    zoo = zoo_folder()
     known = [one.relative_to(zoo).with_suffix("").as_posix() for one in zoo.rglob("*.yaml")]
     plain = Path(name).with_suffix("").as_posix()
     hint = did_you_mean(name, known)

@@ -26,9 +26,8 @@ _VALUES = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset, Pure
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument: its name, its type hint, and whether it has to be given."""
+    """One argument: its type hint, whether it has to be given, and both as an error shows them."""
 
-    name: str
     hint: Any
     required: bool
     text: str
@@ -43,8 +42,7 @@ class Signature:
     is_open: bool = False
 
     def __str__(self) -> str:
-        shown = [argument.text for argument in self.arguments.values()]
-        return ", ".join(shown) if shown else "none"
+        return ", ".join(argument.text for argument in self.arguments.values()) or "none"
 
 
 def signature_of(part: type) -> Signature:
@@ -75,7 +73,7 @@ def signature_of(part: type) -> Signature:
             required = parameter.default is parameter.empty
             text = f"{parameter.name}: {hint_text(hint)}"
             text += "" if required else f" = {show(parameter.default)}"
-            arguments[parameter.name] = Argument(parameter.name, hint, required, text)
+            arguments[parameter.name] = Argument(hint, required, text)
     return Signature(arguments, rest, is_open)
 
 

@@ -44,19 +44,6 @@ def box_area(boxes_xyxy: Tensor) -> Tensor:
     return (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0)
 
 
-def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Returns the IoU of each box of ``first`` (``... x M x 4``) with each of ``second``.
-
-    Args:
-        first: ``... x M x 4``, xyxy.
-        second: ``... x K x 4``, xyxy; leading dimensions are broadcast against ``first``'s.
-
-    Returns:
-        ``... x M x K``, 0 to 1.
-    """
-    return aligned_iou(first.unsqueeze(-2), second.unsqueeze(-3))
-
-
 def aligned_iou(first: Tensor, second: Tensor) -> Tensor:
     """Returns the IoU of the boxes ``... x 4`` of each row, shape ``...``, 0 to 1."""
     intersection, union = _intersection_and_union(first, second)

@@ -228,9 +228,6 @@ class StemBlock(nn.Module):
     """A quarter of the size, by convolution and by pooling at once.
 
     From Pelee (Wang et al. 2018, section 2.1) as YOLO5Face (Qi et al. 2021) has it.
-
-    Args:
-        channels: channels after.
     """
 
     def __init__(self, channels: int) -> None:

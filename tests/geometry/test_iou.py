@@ -11,7 +11,6 @@ from facezoo.geometry.boxes import (
     aligned_diou,
     aligned_giou,
     aligned_iou,
-    pairwise_iou,
 )
 
 coordinate = st.integers(-50, 300)
@@ -61,16 +60,16 @@ def test_measures_equal_the_definitions(pairs: list[tuple[tuple[float, ...], ...
 
 
 @given(st.lists(box, min_size=1, max_size=6), st.lists(box, min_size=1, max_size=6))
-def test_pairwise_is_aligned_over_all_pairs(first: list, second: list) -> None:
-    table = pairwise_iou(torch.tensor(first), torch.tensor(second))
+def test_iou_of_all_pairs(first: list, second: list) -> None:
+    table = aligned_iou(torch.tensor(first).unsqueeze(-2), torch.tensor(second))
     expected = [[overlap_of(a, b)["aligned_iou"] for b in second] for a in first]
     torch.testing.assert_close(table, torch.tensor(expected), rtol=1e-6, atol=1e-6)
 
 
-def test_pairwise_broadcasts_images() -> None:
+def test_iou_broadcasts_images() -> None:
     first = torch.tensor([[0.0, 0, 10, 10]]).expand(3, 2, 1, 4)
     second = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5]])
-    table = pairwise_iou(first, second)
+    table = aligned_iou(first.unsqueeze(-2), second)
     assert table.shape == (3, 2, 1, 2)
     assert table[1, 1, 0].tolist() == [1.0, 0.5]
 

@@ -44,8 +44,8 @@ class Assigner(nn.Module):
     Subclasses write ``assign``; it runs without gradients and outside autocast, in float32.
 
     Args:
-        ignore_overlap: a background prior is ignored if ignored faces cover this share of it, or if
-            it is of the size that fits one of them best and contains its centre.
+        ignore_overlap: an argument of every rule; a background prior is ignored if ignored faces
+            cover this share of it, or if it fits one of them best by its size and holds its centre.
 
     Attributes:
         looks_at_predictions: whether the rule needs ``decoded``.
@@ -117,7 +117,6 @@ class PredictionAssigner(Assigner):
 
     Args:
         top_k: the most priors that a face matches.
-        ignore_overlap: see ``Assigner``.
 
     Raises:
         ConfigError: ``top_k`` is below 1.
@@ -191,7 +190,6 @@ class MaxIoU(Assigner):
         positive_iou: IoU from which a prior is positive.
         negative_iou: IoU below which a prior is background.
         best_anchor_iou: IoU from which a face has its best prior for sure.
-        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(

@@ -31,7 +31,6 @@ class ATSS(Assigner):
 
     Args:
         top_k: cells per level that a face looks at.
-        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(self, top_k: int = 9, ignore_overlap: float = 0.5) -> None:

@@ -60,15 +60,7 @@ def best_priors(measure: Measure, boxes: Tensor, priors: int, count: int) -> tup
 
 
 def gather_priors(values: Tensor, prior: Tensor) -> Tensor:
-    """Returns what each prior has.
-
-    Args:
-        values: B x N x ..., one row per prior.
-        prior: B x G x M, int64.
-
-    Returns:
-        B x G x M x ...
-    """
+    """Returns the rows of values B x N x ... that priors B x G x M have, B x G x M x ..."""
     trailing = values.shape[2:]
     index = prior.flatten(1)
     index = index.view(*index.shape, *(1 for _ in trailing)).expand(*index.shape, *trailing)
@@ -76,12 +68,7 @@ def gather_priors(values: Tensor, prior: Tensor) -> Tensor:
 
 
 def gather_class(scores: Tensor, label: Tensor) -> Tensor:
-    """Returns the score of one class each.
-
-    Args:
-        scores: ... x C, per class.
-        label: ..., int64, broadcast against the scores.
-    """
+    """Returns the score of one class each, of scores ... x C and labels ... that are broadcast."""
     shape = torch.broadcast_shapes(scores.shape[:-1], label.shape)
     label = label.expand(shape).unsqueeze(-1)
     return scores.expand(*shape, scores.shape[-1]).gather(-1, label).squeeze(-1)

@@ -28,7 +28,6 @@ class RatioRule(Assigner):
     Args:
         max_ratio: factor between a side of the face and of the anchor that is too much.
         neighbours: whether the neighbours of the cell match too.
-        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(

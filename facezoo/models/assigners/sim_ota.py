@@ -63,7 +63,6 @@ class SimOTA(PredictionAssigner):
         radius: strides from the face's centre.
         top_k: the most priors that a face matches.
         iou_weight: factor of -log IoU in the cost.
-        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(

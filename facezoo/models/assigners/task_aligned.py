@@ -50,7 +50,6 @@ class TaskAligned(PredictionAssigner):
         min_size: pixels; a face's candidates are sought in a box around its centre that has at
             least these sides. 0 gives no prior to a face that holds no centre, as in YOLOv8; YOLO26
             takes the second finest stride for sides below the finest (8 and 16 pixels).
-        ignore_overlap: see ``Assigner``.
     """
 
     def __init__(

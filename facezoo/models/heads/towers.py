@@ -119,11 +119,7 @@ def set_prior_probability(towers: nn.ModuleList, probability: float) -> None:
 
 
 def check_counts(num_classes: int, num_landmarks: int) -> None:
-    """Checks the numbers that a head predicts per prior.
-
-    Raises:
-        ConfigError: one of them is below 1.
-    """
+    """Refuses a head that predicts nothing of a kind."""
     if num_classes < 1 or num_landmarks < 1:
         raise ConfigError(
             f"num_classes is {num_classes} and num_landmarks {num_landmarks}: give at least 1."
@@ -131,11 +127,7 @@ def check_counts(num_classes: int, num_landmarks: int) -> None:
 
 
 def check_levels(towers: Towers, levels: int) -> None:
-    """Checks that there is a tower of each kind for each level.
-
-    Raises:
-        ConfigError: there are more or fewer.
-    """
+    """Refuses other than one tower of each kind for each level."""
     for field in fields(towers):
         of_kind = getattr(towers, field.name)
         if of_kind is not None and len(of_kind) != levels:

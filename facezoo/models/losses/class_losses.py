@@ -32,7 +32,7 @@ class Loss(nn.Module):
     """A weighted loss per prior.
 
     Args:
-        weight: factor of the loss in the total.
+        weight: factor of the loss in the total, an argument of every loss.
     """
 
     def __init__(self, weight: float = 1.0) -> None:
@@ -96,9 +96,6 @@ class BCE(ClassLoss):
     The class and objectness loss of the YOLO family since YOLOv3 (Redmon and Farhadi 2018, section
     2.2); with a quality as target it is the class loss of YOLOX (Ge et al. 2021)
     and YOLOv8.
-
-    Args:
-        weight: factor of the loss in the total.
     """
 
     soft = True
@@ -117,7 +114,6 @@ class FocalLoss(ClassLoss):
     Args:
         alpha: weight of a face against background, 0 to 1.
         gamma: exponent that takes weight from priors already right.
-        weight: factor of the loss in the total.
     """
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, weight: float = 1.0) -> None:
@@ -156,7 +152,6 @@ class OHEM(ClassLoss):
     Args:
         negative_ratio: negatives per positive of the same image.
         min_negatives: negatives taken at least, so that an image without faces counts too.
-        weight: factor of the loss in the total.
     """
 
     soft = True
@@ -210,7 +205,6 @@ class QualityFocal(ClassLoss):
 
     Args:
         beta: exponent that takes weight from priors already right.
-        weight: factor of the loss in the total.
     """
 
     soft = True

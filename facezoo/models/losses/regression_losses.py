@@ -64,7 +64,6 @@ class SmoothL1(EncodedLoss):
 
     Args:
         beta: where the square ends, in encoded units; 0 makes it the absolute error.
-        weight: factor of the loss in the total.
     """
 
     def __init__(self, beta: float = 1.0, weight: float = 1.0) -> None:
@@ -88,7 +87,6 @@ class Wing(EncodedLoss):
     Args:
         width: error at which the logarithm ends (w of the paper), in encoded units.
         curvature: scale of the logarithm (epsilon of the paper), in encoded units.
-        weight: factor of the loss in the total.
     """
 
     def __init__(self, width: float = 10.0, curvature: float = 2.0, weight: float = 1.0) -> None:
@@ -164,9 +162,6 @@ class DistributionFocal(Loss):
 
     Li et al. 2020 (generalized focal loss), equation 6. Targets are in bins, 0 to R - 1 for R bins;
     one beyond is taken as 0 or R - 1.01, as a face farther away than the last bin is out of reach.
-
-    Args:
-        weight: factor of the loss in the total.
     """
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

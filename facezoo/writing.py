@@ -7,23 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
+from rich.text import Text
 
 Item = TypeVar("Item")
 COUNTS = ("_faces", "_predictions", "/predictions", "/max_dets")
 """Ends of the names of metrics that count something."""
+WIDEST = 1000
+"""Columns of text; more than any table takes."""
 
 
 @functools.cache
 def terminal() -> Console:
     """Returns the console; progress bars and log lines share it, so that neither breaks."""
     return Console(stderr=True, highlight=False, markup=False)
+
+
+def stdout() -> Console:
+    """Returns the console of results."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def tracked(items: Iterable[Item], doing: str, total: float | None = None) -> Iterable[Item]:
@@ -36,6 +46,41 @@ def tracked(items: Iterable[Item], doing: str, total: float | None = None) -> It
 def show_number(name: str, value: float) -> str:
     """Returns a metric as it is shown: counts whole, everything else with four decimals."""
     return f"{value:.0f}" if name.endswith(COUNTS) else f"{value:.4f}"
+
+
+def print_whole(table: Table) -> None:
+    """Prints a table with every number, also where the terminal is narrower or a file."""
+    console = stdout()
+    # Numbers that are cut say less than lines that a narrow terminal breaks.
+    wanted = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    console.width = max(console.width, wanted)
+    console.print(table)
+
+
+def print_metrics(title: str, results: Mapping[str, Any]) -> None:
+    """Prints numbers as a table, and below it the words that say how they were measured.
+
+    Args:
+        title: what was measured.
+        results: numbers, and strings or settings that belong to all of them.
+    """
+    metrics = {name: value for name, value in results.items() if isinstance(value, float)}
+    table = Table(title=Text(title), title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(Text(name), show_number(name, value))
+    console = stdout()
+    console.print(table)
+    for name, value in results.items():
+        if name not in metrics:
+            console.print(f"{name}: {value}")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes JSON to a file, whose folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager

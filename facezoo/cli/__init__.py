@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from facezoo.cli import data, detect, env, eval_compare, eval_predictions, runs, train, zoo
 from facezoo.cli import eval as evaluation
-from facezoo.cli.parsing import Parser, parse
+from facezoo.cli.options import Parser, parse
 from facezoo.errors import FacezooError
 from facezoo.version import __version__
 

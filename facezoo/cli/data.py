@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from facezoo.cli import data_check, data_stats
-from facezoo.cli.options import add_options, chosen
-from facezoo.cli.output import stdout
-from facezoo.cli.parsing import add_verb, names_a_model, split_overrides
+from facezoo.cli.options import add_options, add_verb, chosen, names_a_model, split_overrides
 from facezoo.errors import ConfigError
+from facezoo.writing import stdout
 
 if TYPE_CHECKING:
     from facezoo.datatools.anchors import FittedAnchors

@@ -10,8 +10,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from facezoo.cli.output import stdout, write_json
-from facezoo.cli.parsing import add_verb
+from facezoo.cli.options import add_verb
+from facezoo.writing import stdout, write_json
 
 ROWS = {
     "images": "images",

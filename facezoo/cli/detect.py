@@ -7,11 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facezoo.cli.options import add_options, chosen
-from facezoo.cli.output import stdout, write_json
-from facezoo.cli.parsing import add_verb, names_a_model
+from facezoo.cli.options import add_options, add_verb, chosen, names_a_model
 from facezoo.errors import DataError
-from facezoo.writing import terminal, tracked
+from facezoo.writing import stdout, terminal, tracked, write_json
 from facezoo.zoo.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from facezoo.cli.output import stdout
-from facezoo.cli.parsing import add_verb
+from facezoo.cli.options import add_verb
+from facezoo.writing import stdout
 
 NAME = "env"
 

@@ -6,10 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from facezoo.cli.options import add_options, chosen
-from facezoo.cli.output import print_metrics, stdout, write_json
-from facezoo.cli.parsing import add_verb, names_a_model, read_names, split_overrides
+from facezoo.cli.options import (
+    add_options,
+    add_verb,
+    chosen,
+    names_a_model,
+    read_names,
+    split_overrides,
+)
 from facezoo.errors import ConfigError
+from facezoo.writing import print_metrics, stdout, write_json
 
 NAME = "eval"
 EVALUATE = "facezoo.evaluation.evaluate:evaluate"

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from facezoo.cli.eval_predictions import add_set_options, read_set
-from facezoo.cli.output import print_whole, stdout, write_json
-from facezoo.cli.parsing import add_verb
+from facezoo.cli.options import add_verb
+from facezoo.writing import print_whole, stdout, write_json
 
 if TYPE_CHECKING:
     from facezoo.metrics.bootstrap import Difference

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from facezoo.cli.output import print_metrics, write_json
-from facezoo.cli.parsing import Parser, add_verb, read_names
+from facezoo.cli.options import Parser, add_verb, read_names
 from facezoo.errors import ConfigError
+from facezoo.writing import print_metrics, write_json
 
 NAME = "eval-predictions"
 

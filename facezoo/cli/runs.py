@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from facezoo.cli.output import stdout, write_json
-from facezoo.cli.parsing import add_verb
-from facezoo.writing import show_number
+from facezoo.cli.options import add_verb
+from facezoo.writing import show_number, stdout, write_json
 
 if TYPE_CHECKING:
     from facezoo.runs.listing import Run

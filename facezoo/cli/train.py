@@ -8,10 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facezoo.cli.options import add_options, chosen
-from facezoo.cli.output import print_metrics, print_whole, stdout
-from facezoo.cli.parsing import add_verb, is_override, names_a_model, split_overrides
+from facezoo.cli.options import (
+    add_options,
+    add_verb,
+    chosen,
+    is_override,
+    names_a_model,
+    split_overrides,
+)
 from facezoo.errors import ConfigError
+from facezoo.writing import print_metrics, print_whole, stdout
 
 if TYPE_CHECKING:
     from facezoo.runs.run import TrainResult

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from facezoo.cli.options import add_options
-from facezoo.cli.output import stdout, write_json
-from facezoo.cli.parsing import add_verb, names_a_model
+from facezoo.cli.options import add_options, add_verb, names_a_model
+from facezoo.writing import stdout, write_json
 
 if TYPE_CHECKING:
     from facezoo.zoo.catalogue import ZooEntry

@@ -57,6 +57,7 @@ def test_options_and_their_values() -> None:
     assert "--by {event,image}" in help_text
     assert "--score-thresh X lowest score of a face, by default the config's" in help_text
     assert "predicted together (default: 8)" in help_text
+    assert "--draw N" in help_text and "(default: 0)" in help_text
 
 
 def test_a_flag_takes_no_word() -> None:

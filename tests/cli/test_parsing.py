@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from facezoo.cli import build_parser
-from facezoo.cli.parsing import is_override, parse, read_names, split_overrides
+from facezoo.cli.options import is_override, parse, read_names, split_overrides
 from facezoo.errors import DataError
 
 

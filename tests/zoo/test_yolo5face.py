@@ -15,8 +15,7 @@ from facezoo.builder import build_model
 from facezoo.errors import CheckpointError
 from facezoo.models.backbones import Backbone, CSPDarknet, ShuffleNetV2
 from facezoo.models.necks import PAFPN
-from facezoo.zoo.converters import convert_file, yolo5face
-from facezoo.zoo.converters.converted import Converted
+from facezoo.zoo.converters import Converted, convert_file, yolo5face
 from facezoo.zoo.safe_load import load_tensors, load_weights
 
 CSP = {"stem": "stem_block", "repeats": (3, 9, 9, 3), "spp": (3, 5, 7), "spp_place": "before"}

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+
+from torch import Tensor
 
 from facezoo.builder import build_model
 from facezoo.config.config import load_config
 from facezoo.errors import ConfigError, did_you_mean
-from facezoo.zoo.converters import biubug6, yolo5face
 from facezoo.zoo.safe_load import check_architecture, load_tensors, save_tensors
 
-FAMILIES = {"biubug6": biubug6, "yolo5face": yolo5face}
+FAMILIES = ("biubug6", "yolo5face")
+"""Modules of this folder, each with a ``convert``."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A checkpoint under facezoo's names.
+
+    Attributes:
+        tensors: by facezoo's names.
+        config: the model of the zoo that they are of.
+        overrides: what differs from that config.
+        folded: numbers that two-class softmax needs and one logit does not.
+    """
+
+    tensors: dict[str, Tensor]
+    config: str
+    overrides: tuple[str, ...]
+    folded: int
 
 
 def convert_file(source: Path, family: str, out: Path) -> list[str]:
@@ -33,7 +54,7 @@ def convert_file(source: Path, family: str, out: Path) -> list[str]:
             f"{', '.join(FAMILIES)}."
         )
     tensors, _ = load_tensors(source)
-    converted = FAMILIES[family].convert(tensors, source)
+    converted: Converted = import_module(f"{__name__}.{family}").convert(tensors, source)
     config = load_config(converted.config, converted.overrides)
     model = build_model(config)
     own = model.state_dict()

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from facezoo.errors import CheckpointError
-from facezoo.zoo.converters.converted import Converted
+from facezoo.zoo.converters import Converted
 
 SMALL, LARGE = "body.stage1.0.0.weight", "body.layer4.2.conv3.weight"
 

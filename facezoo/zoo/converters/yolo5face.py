@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from facezoo.errors import CheckpointError
-from facezoo.zoo.converters.converted import Converted
+from facezoo.zoo.converters import Converted
 
 STEM, UNIT = "model.0.stem_1.conv.weight", "model.1.branch1.0.weight"
 

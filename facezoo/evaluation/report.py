@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -76,16 +76,15 @@ def write_report(
     write_coco_predictions(out / "predictions.json", faces)
     write_pr_curves(results.curves, out / "pr_curves.png", out / "pr_curves.csv")
     misses, alarms = find_mistakes(faces, results.truth, shown_threshold(results))
-    for name, picture in (
-        ("predictions", predictions_page(dataset, results)),
-        ("worst_misses", mistakes_page(misses, dataset)),
-        ("worst_false_alarms", mistakes_page(alarms, dataset)),
-    ):
-        write_image(out / f"{name}.jpg", picture, PAGE_QUALITY)
-    galleries = {
-        "misses": (len(misses), list(_crops(misses, dataset, results))),
-        "false alarms": (len(alarms), list(_crops(alarms, dataset, results))),
-    }
+    write_image(out / "predictions.jpg", predictions_page(dataset, results), PAGE_QUALITY)
+    galleries = {}
+    for kind, mistakes in (("misses", misses), ("false alarms", alarms)):
+        shown = mistakes[:MOST_CROPS]
+        tiles = _tiles(shown, dataset)
+        page = contact_sheet(tiles[: ROWS * COLUMNS], COLUMNS)
+        write_image(out / f"worst_{kind.replace(' ', '_')}.jpg", page, PAGE_QUALITY)
+        crops = [_crop(one, tile, results) for one, tile in zip(shown, tiles, strict=True)]
+        galleries[kind] = len(mistakes), crops
     curves = (out / "pr_curves.png").read_bytes() if results.curves else None
     html = render_page(results.metrics, described, curves, galleries)
     # A file name may hold bytes that are no text; Python reads them as lone surrogates.
@@ -131,7 +130,7 @@ def render_page(
 ) -> str:
     """Returns the HTML of the page.
 
-    ``galleries`` say by kind of mistake how many there are, and show the worst; see ``_crops``.
+    ``galleries`` say by kind of mistake how many there are, and show the worst; see ``_crop``.
     """
     slices, rest = split_metrics(metrics)
     environment = jinja2.Environment(
@@ -187,10 +186,7 @@ def split_metrics(
     return slices, rest
 
 
-def _crops(
-    mistakes: Sequence[Mistake], dataset: FaceDataset, results: EvaluationResults
-) -> Iterator[dict[str, Any]]:
-    """Gives the first ``MOST_CROPS`` mistakes as the page shows them, which says how."""
+def _tiles(mistakes: Sequence[Mistake], dataset: FaceDataset) -> list[NDArray[np.uint8]]:
     places = {dataset.image_id(i): i for i in range(len(dataset))}
 
     # The mistakes of a crowd often follow one another, and decoding takes longest.
@@ -198,24 +194,27 @@ def _crops(
     def read(image_id: str) -> NDArray[np.uint8]:
         return dataset[places[image_id]].image
 
-    for mistake in mistakes[:MOST_CROPS]:
-        image_id = mistake.image_id
-        found = results.predictions.faces[image_id]
-        others = found.boxes if mistake.is_miss else results.truth[image_id].boxes
-        ious = np.append(pairwise_iou(mistake.box[None], others)[0], 0.0)
-        nearest = int(ious.argmax())
-        score: float | None = mistake.severity
-        if mistake.is_miss:
-            score = float(found.scores[nearest]) if ious[nearest] > 0 else None
-        tile = cv2.cvtColor(mistake_tile(mistake, read(image_id)), cv2.COLOR_RGB2BGR)
-        _, data = cv2.imencode(".jpg", tile, [cv2.IMWRITE_JPEG_QUALITY, CROP_QUALITY])
-        yield {
-            "image_id": image_id,
-            "height": float(mistake.box[3] - mistake.box[1]),
-            "iou": float(ious[nearest]),
-            "score": score,
-            "picture": _data_uri("jpeg", data.tobytes()),
-        }
+    return [mistake_tile(one, read(one.image_id)) for one in mistakes]
+
+
+def _crop(mistake: Mistake, tile: NDArray[np.uint8], results: EvaluationResults) -> dict[str, Any]:
+    """Returns a mistake as the page shows it, which says what IoU and score are."""
+    found = results.predictions.faces[mistake.image_id]
+    others = found.boxes if mistake.is_miss else results.truth[mistake.image_id].boxes
+    ious = np.append(pairwise_iou(mistake.box[None], others)[0], 0.0)
+    nearest = int(ious.argmax())
+    score: float | None = mistake.severity
+    if mistake.is_miss:
+        score = float(found.scores[nearest]) if ious[nearest] > 0 else None
+    bgr = cv2.cvtColor(tile, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, CROP_QUALITY])
+    return {
+        "image_id": mistake.image_id,
+        "height": float(mistake.box[3] - mistake.box[1]),
+        "iou": float(ious[nearest]),
+        "score": score,
+        "picture": _data_uri("jpeg", data.tobytes()),
+    }
 
 
 def _data_uri(picture_format: str, data: bytes) -> str:
@@ -226,11 +225,7 @@ def _data_uri(picture_format: str, data: bytes) -> str:
 class Mistake:
     """A face that was missed, or a detection where no face is annotated.
 
-    Attributes:
-        image_id: the photograph.
-        box: 4, x1 y1 x2 y2 in its pixels.
-        severity: height in pixels of a missed face, score of a false alarm.
-        is_miss: which of the two it is.
+    Its box is x1 y1 x2 y2 in pixels; the severity is the height of a miss, the score of an alarm.
     """
 
     image_id: str
@@ -275,18 +270,9 @@ def find_mistakes(
         for i in np.flatnonzero((taken < 0) & ~absorbed):
             box = faces.boxes[i].astype(np.float64)
             alarms.append(Mistake(image_id, box, float(faces.scores[i]), is_miss=False))
-    return (
-        sorted(misses, key=lambda one: -one.severity),
-        sorted(alarms, key=lambda one: -one.severity),
-    )
-
-
-def mistakes_page(mistakes: Sequence[Mistake], dataset: FaceDataset) -> NDArray[np.uint8]:
-    """Returns a page of crops around the first mistakes, as many as it has room for."""
-    places = {dataset.image_id(i): i for i in range(len(dataset))}
-    shown = mistakes[: ROWS * COLUMNS]
-    tiles = [mistake_tile(one, dataset[places[one.image_id]].image) for one in shown]
-    return contact_sheet(tiles, COLUMNS)
+    for mistakes in (misses, alarms):
+        mistakes.sort(key=lambda one: -one.severity)
+    return misses, alarms
 
 
 def mistake_tile(mistake: Mistake, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -150,9 +150,8 @@ class TensorBoard(Tracker):
 class WandB(Tracker):
     """Logs the config, every published metric and drawn predictions to Weights & Biases.
 
-    W&B's own counter of steps never goes back, so a resumed run that does steps again would lose
-    them; here the step is a metric of its own, ``step``, and the axis of all others: steps that are
-    done twice are there twice.
+    The step is a metric, ``step``, and the axis of all others, as W&B's own counter never goes
+    back: steps that a resumed run does again are there twice.
 
     Args:
         project: the W&B project.

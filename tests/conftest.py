@@ -123,7 +123,7 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
             samples_per_epoch=SAMPLES,
             batch_size=batch_size,
             settings=TrainSettings(max_steps=steps, log_every=1, device="cpu", **settings),
-            hooks=hooks,
+            hooks=hooks or {},
             folder=folder,
             config=load_config({"model": {"type": "Toy"}}),
             update=update,

@@ -204,16 +204,15 @@ def with_official_truth(
     if not found or not waiting:
         return list(evaluators)
     official = WiderFaceAP(found)
-    if truth is None:
-        ids = [dataset.image_id(i) for i in range(len(dataset))]
-        unknown = [one for one in ids if one not in official.official.boxes]
-        if unknown:
-            logger.info(
-                "%s does not know %d of the %d images, such as %s: easy, medium and hard are "
-                "approximated by size.",
-                *(found, len(unknown), len(ids), unknown[0]),
-            )
-            return list(evaluators)
+    ids = [dataset.image_id(i) for i in range(len(dataset))]
+    unknown = [one for one in ids if one not in official.official.boxes]
+    if truth is None and unknown:
+        logger.info(
+            "%s does not know %d of the %d images, such as %s: easy, medium and hard are "
+            "approximated by size.",
+            *(found, len(unknown), len(ids), unknown[0]),
+        )
+        return list(evaluators)
     return [official if one in waiting else one for one in evaluators]
 
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from facezoo import distributed
 from facezoo.errors import DAMAGED_FILE, CheckpointError, ConfigError
 from facezoo.training.checkpoint_files import STATE, check_digests, new_folder, write_digests
 from facezoo.training.hook import TrainerBase
 from facezoo.training.process import generators, seed_generators, set_generators
-from facezoo.training.update import Update
+from facezoo.training.update import Update, copies
 from facezoo.version import __version__
 from facezoo.zoo.safe_load import load_weights, save_tensors
 
@@ -55,9 +55,9 @@ def take_snapshot(trainer: TrainerBase) -> Snapshot:
         NonFiniteLossError: a loss since the last look was not finite.
     """
     trainer.meter.check_finite()
-    weights = {WEIGHTS: _weights(trainer.evaluated_model)}
+    weights = {WEIGHTS: copies(trainer.evaluated_model.state_dict())}
     if trainer.averaged is not None:
-        weights[RAW_WEIGHTS] = _weights(trainer.model)
+        weights[RAW_WEIGHTS] = copies(trainer.model.state_dict())
     return Snapshot(weights, _copied(_state(trainer)), trainer.config.to_yaml())
 
 
@@ -235,14 +235,6 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], 
         ) from error
     for group, arguments in zip(optimizer.param_groups, own, strict=True):
         group.update(arguments)
-
-
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """Returns a copy of a model's tensors, contiguous, as safetensors wants them."""
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in model.state_dict().items()
-    }
 
 
 def _copied(value: Any) -> Any:

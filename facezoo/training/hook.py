@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -19,11 +19,11 @@ from facezoo.data.loading.loader import BatchAugmentation
 from facezoo.distributed import RunInterrupted
 from facezoo.evaluation.judge import Validation
 from facezoo.models.face_detector import FaceDetector
-from facezoo.structures import Batch, LossTerm
+from facezoo.structures import Batch
 from facezoo.training.meter import Meter
 from facezoo.training.optim import Schedule, Scheduler
 from facezoo.training.process import Signals
-from facezoo.training.update import Update, UpdateStep, loss_terms
+from facezoo.training.update import Update, UpdateStep
 
 Item = TypeVar("Item")
 
@@ -76,6 +76,7 @@ class Hook:
         """Takes back what ``state_dict`` gave."""
 
 
+@dataclass(eq=False, repr=False)
 class TrainerBase:
     """What a trainer owns, and what hooks and checkpoints may use of it.
 
@@ -111,45 +112,32 @@ class TrainerBase:
         meter: losses and times since metrics were published last.
     """
 
-    def __init__(
-        self,
-        model: FaceDetector,
-        optimizer: torch.optim.Optimizer,
-        schedule: Schedule,
-        open_stream: Callable[[int], Iterator[Batch]],
-        *,
-        samples_per_epoch: int,
-        batch_size: int,
-        settings: TrainSettings,
-        hooks: Mapping[str, Hook] | None = None,
-        validation: Validation | None = None,
-        folder: Path = Path(),
-        config: Config | None = None,
-        note: str = "",
-        augmentation: BatchAugmentation | None = None,
-        update: UpdateStep | None = None,
-    ) -> None:
-        settings.check_batch_size(batch_size, distributed.share().world_size)
-        self.model = model
-        self.averaged: FaceDetector | None = None
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.open_stream = open_stream
-        self.augmentation = augmentation
-        self.samples_per_epoch = samples_per_epoch
-        self.batch_size = batch_size
-        self.settings = settings
+    model: FaceDetector
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    open_stream: Callable[[int], Iterator[Batch]]
+    _: KW_ONLY
+    samples_per_epoch: int
+    batch_size: int
+    settings: TrainSettings
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    validation: Validation | None = None
+    folder: Path = Path()
+    config: Config = field(default_factory=lambda: load_config({}))
+    note: str = ""
+    augmentation: BatchAugmentation | None = None
+    update: UpdateStep | None = None
+
+    def __post_init__(self) -> None:
+        self.settings.check_batch_size(self.batch_size, distributed.share().world_size)
         self.hooks = {
             name: hook
-            for name, hook in in_order(hooks or {}).items()
+            for name, hook in in_order(self.hooks).items()
             if distributed.is_main() or not hook.rank_0_only
         }
-        self.validation = validation
-        self.folder = folder
-        self.config = config or load_config({})
-        self.note = note
-        self.device = next(model.parameters()).device
-        self.total_steps = settings.total_steps(samples_per_epoch, batch_size)
+        self.averaged: FaceDetector | None = None
+        self.device = next(self.model.parameters()).device
+        self.total_steps = self.settings.total_steps(self.samples_per_epoch, self.batch_size)
         self.step = 0
         self.metrics: dict[str, float] = {}
         self.pending: list[tuple[str, str]] = []
@@ -157,9 +145,9 @@ class TrainerBase:
         self.failed = False
         self.interrupted: str | None = None
         self.stop_reason: str | None = None
-        self.meter = Meter(settings.max_skipped)
-        self.scheduler = Scheduler(model, optimizer, schedule)
-        self.update = update or Update(model, optimizer, settings)
+        self.meter = Meter(self.settings.max_skipped)
+        self.scheduler = Scheduler(self.model, self.optimizer, self.schedule)
+        self.update = self.update or Update(self.model, self.optimizer, self.settings)
         unscaled = torch.amp.GradScaler(self.device.type, enabled=False)
         self.scaler: torch.amp.GradScaler = getattr(self.update, "scaler", unscaled)
         self.signals = Signals()
@@ -217,10 +205,6 @@ class TrainerBase:
         if not self.settings.channels_last:
             return batch
         return replace(batch, images=batch.images.to(memory_format=torch.channels_last))
-
-    def loss_terms(self, model: Callable[..., Any], batch: Batch) -> dict[str, LossTerm]:
-        """Returns the loss terms of a batch in the precision of the run."""
-        return loss_terms(model, batch, self.settings.precision)
 
     def interruption(self, signal_name: str) -> RunInterrupted:
         """Returns the error that ends the run after this step."""

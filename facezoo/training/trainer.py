@@ -45,7 +45,7 @@ class Trainer(TrainerBase):
             RunInterrupted: by SIGTERM or Ctrl-C, after a step.
         """
         with self.signals, contextlib.ExitStack() as ending:
-            for hook in reversed(self.hooks.values()):
+            for hook in reversed(list(self.hooks.values())):
                 ending.callback(hook.after_train, self)
             ending.push(self._record_failure)
             self.model.train()
@@ -120,6 +120,7 @@ class Trainer(TrainerBase):
         """Makes a step of a batch: updates the weights, and lists the hooks to be called."""
         self.in_step = True
         self.scheduler.set((self.step + 0.5) / self.total_steps)
+        assert self.update is not None  # an ``Update`` by default
         try:
             losses, bad = self.update(batch)
         except RuntimeError as error:

@@ -254,6 +254,14 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     )
 
 
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors as safetensors takes them: contiguous, and none shares memory, on the CPU."""
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
 def save_bad_batch(path: Path, model: nn.Module, batch: Batch, step: int) -> None:
     """Writes what ``tools/replay.py`` reads: a batch and the weights before the update of ``step``.
 
@@ -266,11 +274,7 @@ def save_bad_batch(path: Path, model: nn.Module, batch: Batch, step: int) -> Non
     tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     save_tensors(
         path,
-        # Cloned, as safetensors refuses tensors that share memory, such as tied weights.
-        {
-            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, tensor in tensors.items()
-        },
+        copies(tensors),
         {
             "step": str(step),
             "ids": json.dumps(batch.ids),

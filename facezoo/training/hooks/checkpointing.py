@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 @HOOKS.register
+@dataclass(eq=False)
 class Checkpoint(Hook):
     """Writes ``checkpoints/step_000120`` and lets ``last`` and ``best`` name two of them.
 
@@ -38,23 +40,16 @@ class Checkpoint(Hook):
             ends the run, ``warn`` lets it go on. The checkpoints before it stay in either case.
     """
 
-    def __init__(
-        self,
-        every_epochs: float | None = 1,
-        every_steps: int | None = None,
-        keep: int = 2,
-        best: str | None = "val/loss",
-        mode: Literal["min", "max"] = "min",
-        on_write_error: Literal["stop", "warn"] = "stop",
-    ) -> None:
-        if keep < 1:
-            raise ConfigError(f"keep is {keep}; keep at least 1.")
-        self.every_epochs = every_epochs
-        self.every_steps = every_steps
-        self.keep = keep
-        self.best = best
-        self.mode = mode
-        self.on_write_error = on_write_error
+    every_epochs: float | None = 1
+    every_steps: int | None = None
+    keep: int = 2
+    best: str | None = "val/loss"
+    mode: Literal["min", "max"] = "min"
+    on_write_error: Literal["stop", "warn"] = "stop"
+
+    def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise ConfigError(f"keep is {self.keep}; keep at least 1.")
         self.best_value: float | None = None
         self.best_step: int | None = None
         self._saved_step: int | None = None

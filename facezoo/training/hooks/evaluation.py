@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from facezoo import distributed
@@ -13,11 +14,13 @@ from facezoo.evaluation.report import predictions_page, write_report
 from facezoo.inference.detector import Detector, evaluation_mode
 from facezoo.registry import HOOKS
 from facezoo.training.hook import Hook, TrainerBase, is_better, is_due
+from facezoo.training.update import loss_terms
 
 logger = logging.getLogger(__name__)
 
 
 @HOOKS.register
+@dataclass(eq=False)
 class Evaluation(Hook):
     """Publishes ``val/loss`` and the evaluators' numbers under ``val/``; at the end a report.
 
@@ -32,9 +35,8 @@ class Evaluation(Hook):
 
     comes_before: ClassVar[tuple[str, ...]] = ("EarlyStopping", "Checkpoint")
 
-    def __init__(self, every_epochs: float | None = 1, every_steps: int | None = None) -> None:
-        self.every_epochs = every_epochs
-        self.every_steps = every_steps
+    every_epochs: float | None = 1
+    every_steps: int | None = None
 
     def before_train(self, trainer: TrainerBase) -> None:
         """Refuses a run that has nothing to measure on."""
@@ -49,10 +51,10 @@ class Evaluation(Hook):
             return
         validation = trainer.validation
         assert validation is not None
-        model = trainer.evaluated_model
+        model, precision = trainer.evaluated_model, trainer.settings.precision
         with evaluation_mode(model):
             losses = validation_loss(
-                lambda batch: trainer.loss_terms(model, trainer.on_device(batch)),
+                lambda batch: loss_terms(model, trainer.on_device(batch), precision),
                 trainer.watch(validation.open_batches()),
             )
             detector = Detector(model, **validation.detection)
@@ -73,6 +75,7 @@ class Evaluation(Hook):
 
 
 @HOOKS.register
+@dataclass(eq=False)
 class EarlyStopping(Hook):
     """Stops after ``patience`` evaluations in a row without a better value.
 
@@ -85,17 +88,12 @@ class EarlyStopping(Hook):
         min_delta: how much better than the best a value must be to count.
     """
 
-    def __init__(
-        self,
-        metric: str = "val/loss",
-        mode: Literal["min", "max"] = "min",
-        patience: int = 5,
-        min_delta: float = 0.0,
-    ) -> None:
-        self.metric = metric
-        self.mode = mode
-        self.patience = patience
-        self.min_delta = min_delta
+    metric: str = "val/loss"
+    mode: Literal["min", "max"] = "min"
+    patience: int = 5
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
         self.best: float | None = None
         self.without_progress = 0
 

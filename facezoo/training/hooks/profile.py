@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -22,6 +23,7 @@ LOGGED = 3
 
 
 @HOOKS.register
+@dataclass(eq=False)
 class Profile(Hook):
     """Watches a few steps with torch's profiler and says which operations take the time.
 
@@ -36,38 +38,37 @@ class Profile(Hook):
 
     rank_0_only: ClassVar[bool] = True
 
-    def __init__(self, steps: int = 10, skip: int = 3) -> None:
-        if steps < 1:
-            raise ConfigError(f"steps is {steps}; profile at least 1.")
-        if skip < 0:
-            raise ConfigError(f"skip is {skip}; give 0 or more.")
-        self.steps = steps
-        self.skip = skip
+    steps: int = 10
+    skip: int = 3
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"steps is {self.steps}; profile at least 1.")
+        if self.skip < 0:
+            raise ConfigError(f"skip is {self.skip}; give 0 or more.")
         self._done = 0
         self._profiler: profile | None = None
         self._step = ExitStack()
 
     def before_train(self, trainer: TrainerBase) -> None:
         """Begins where no step is to go before."""
-        if self.skip == 0:
-            self._begin(trainer.device)
+        self._begin_if_due(trainer)
 
     def after_step(self, trainer: TrainerBase) -> None:
         """Begins or ends where it is time to."""
         self._done += 1
-        if self._profiler is not None:
-            self._step.close()
-            if self._done == self.skip + self.steps:
-                self._finish(trainer)
-            elif not trainer.is_last_step:
-                self._step.enter_context(record_function(STEP))
-        elif self._done == self.skip and not trainer.is_last_step:
-            self._begin(trainer.device)
+        self._step.close()
+        if self._profiler is None:
+            self._begin_if_due(trainer)
+        elif self._done == self.skip + self.steps:
+            self._finish(trainer)
+        elif not trainer.is_last_step:
+            self._step.enter_context(record_function(STEP))
 
     def after_train(self, trainer: TrainerBase) -> None:
         """Writes what a run has that ends early."""
+        self._step.close()
         if self._profiler is not None:
-            self._step.close()
             self._finish(trainer)
         elif self._done <= self.skip and not trainer.failed:
             logger.warning(
@@ -76,9 +77,11 @@ class Profile(Hook):
                 self.skip,
             )
 
-    def _begin(self, device: torch.device) -> None:
+    def _begin_if_due(self, trainer: TrainerBase) -> None:
+        if self._done != self.skip or trainer.is_last_step:
+            return
         activities = [ProfilerActivity.CPU]
-        if device.type == "cuda":
+        if trainer.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
         self._profiler = profile(activities=activities)
         self._profiler.start()

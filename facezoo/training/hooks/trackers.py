@@ -6,6 +6,7 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ LONGEST_VALUE = 6000
 """Limits of MLflow: parameters in one request, characters in a parameter's value."""
 
 
+@dataclass(eq=False)
 class Tracker(Hook):
     """Base of the hooks that log to a library for tracking experiments.
 
@@ -40,10 +42,9 @@ class Tracker(Hook):
     package: ClassVar[str]
     advice: ClassVar[str]
 
-    def __init__(self) -> None:
-        self.run_id: str | None = None
-        self._library: Any = None
-        self._run: Any = None
+    run_id: str | None = field(default=None, init=False)
+    _library: Any = field(default=None, init=False)
+    _run: Any = field(default=None, init=False)
 
     def _start(self, trainer: TrainerBase) -> Any:
         """Starts a run of the library, or goes on with ``run_id``, and returns it."""
@@ -147,6 +148,7 @@ class TensorBoard(Tracker):
 
 
 @HOOKS.register
+@dataclass(eq=False)
 class WandB(Tracker):
     """Logs the config, every published metric and drawn predictions to Weights & Biases.
 
@@ -163,16 +165,9 @@ class WandB(Tracker):
     package: ClassVar[str] = "wandb"
     advice: ClassVar[str] = "run wandb login, or give the hook mode: offline"
 
-    def __init__(
-        self,
-        project: str = "facezoo",
-        name: str | None = None,
-        mode: Literal["online", "offline", "disabled"] = "online",
-    ) -> None:
-        super().__init__()
-        self.project = project
-        self.name = name
-        self.mode = mode
+    project: str = "facezoo"
+    name: str | None = None
+    mode: Literal["online", "offline", "disabled"] = "online"
 
     def _errors(self) -> tuple[type[Exception], ...]:
         return self._library.Error, OSError, ValueError  # the last for a wrong WANDB_ variable
@@ -209,6 +204,7 @@ class WandB(Tracker):
 
 
 @HOOKS.register
+@dataclass(eq=False)
 class MLflow(Tracker):
     """Logs the config, every published metric and drawn predictions to an MLflow store.
 
@@ -224,16 +220,9 @@ class MLflow(Tracker):
     package: ClassVar[str] = "mlflow"
     advice: ClassVar[str] = "look at the hook's tracking_uri"
 
-    def __init__(
-        self,
-        tracking_uri: str | None = None,
-        experiment: str = "facezoo",
-        name: str | None = None,
-    ) -> None:
-        super().__init__()
-        self.tracking_uri = tracking_uri
-        self.experiment = experiment
-        self.name = name
+    tracking_uri: str | None = None
+    experiment: str = "facezoo"
+    name: str | None = None
 
     def _errors(self) -> tuple[type[Exception], ...]:
         error = self._library.exceptions.MlflowException

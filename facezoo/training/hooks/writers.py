@@ -174,12 +174,10 @@ def _append(path: Path, text: str) -> None:
         OSError: it cannot be written.
     """
     with path.open("ab", buffering=0) as file:
-        size = file.tell()
-        data = text.encode()
-        written = 0
+        size, data = file.tell(), text.encode()
         try:
-            while written < len(data):
-                written += file.write(data[written:])
+            while data:
+                data = data[file.write(data) :]
         except OSError:
             file.truncate(size)
             raise

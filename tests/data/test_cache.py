@@ -311,7 +311,9 @@ def test_samples_are_the_same_with_a_cache(
         for batch, own in zip(stream(dataset, cache, workers=workers), plain, strict=True):
             assert batch.ids == own.ids and torch.equal(batch.images, own.images)
             assert torch.equal(batch.targets.boxes, own.targets.boxes)
-    assert files(folder) == (COUNT if limit == 2**20 else 3)
+    room = COUNT if limit == 2**20 else 3
+    # Processes that fill the last of the limit at once may exceed it, by one file each.
+    assert room <= files(folder) <= min(COUNT, room + max(0, workers - 1))
 
 
 @pytest.mark.slow

@@ -25,73 +25,45 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 if TYPE_CHECKING:
-    from facezoo.builder import build, build_model
-    from facezoo.config.config import Config, load_config
-    from facezoo.errors import CheckpointError, ConfigError, DataError, FacezooError
-    from facezoo.evaluation.evaluate import Report, evaluate
-    from facezoo.inference.detector import Detector
-    from facezoo.registry import (
-        ASSIGNERS,
-        BACKBONES,
-        DATASETS,
-        DETECTORS,
-        EVALUATORS,
-        HEADS,
-        HOOKS,
-        LOSSES,
-        NECKS,
-        OPTIMIZERS,
-        SCHEDULES,
-        TRANSFORMS,
+    # isort: off
+    from facezoo.builder import build as build, build_model as build_model
+    from facezoo.config.config import Config as Config, load_config as load_config
+    from facezoo.errors import (
+        CheckpointError as CheckpointError,
+        ConfigError as ConfigError,
+        DataError as DataError,
+        FacezooError as FacezooError,
     )
-    from facezoo.runs.run import train
-    from facezoo.runs.run_check import check_config
+    from facezoo.evaluation.evaluate import Report as Report, evaluate as evaluate
+    from facezoo.inference.detector import Detector as Detector
+    from facezoo.registry import (
+        ASSIGNERS as ASSIGNERS,
+        BACKBONES as BACKBONES,
+        DATASETS as DATASETS,
+        DETECTORS as DETECTORS,
+        EVALUATORS as EVALUATORS,
+        HEADS as HEADS,
+        HOOKS as HOOKS,
+        LOSSES as LOSSES,
+        NECKS as NECKS,
+        OPTIMIZERS as OPTIMIZERS,
+        SCHEDULES as SCHEDULES,
+        TRANSFORMS as TRANSFORMS,
+    )
+    from facezoo.runs.run import train as train
+    from facezoo.runs.run_check import check_config as check_config
     from facezoo.structures import (
-        Batch,
-        Faces,
-        Grid,
-        LossTerm,
-        RawOutputs,
-        Sample,
-        Targets,
-        Truth,
+        Batch as Batch,
+        Faces as Faces,
+        Grid as Grid,
+        LossTerm as LossTerm,
+        RawOutputs as RawOutputs,
+        Sample as Sample,
+        Targets as Targets,
+        Truth as Truth,
     )
 
-__all__ = [
-    "ASSIGNERS",
-    "BACKBONES",
-    "DATASETS",
-    "DETECTORS",
-    "EVALUATORS",
-    "HEADS",
-    "HOOKS",
-    "LOSSES",
-    "NECKS",
-    "OPTIMIZERS",
-    "SCHEDULES",
-    "TRANSFORMS",
-    "Batch",
-    "CheckpointError",
-    "Config",
-    "ConfigError",
-    "DataError",
-    "Detector",
-    "Faces",
-    "FacezooError",
-    "Grid",
-    "LossTerm",
-    "RawOutputs",
-    "Report",
-    "Sample",
-    "Targets",
-    "Truth",
-    "build",
-    "build_model",
-    "check_config",
-    "evaluate",
-    "load_config",
-    "train",
-]
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

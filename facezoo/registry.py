@@ -176,20 +176,7 @@ EVALUATORS = Registry(
     "EVALUATORS", "facezoo.metrics.evaluator:Evaluator", "facezoo.metrics.evaluators"
 )
 
-REGISTRIES: tuple[Registry, ...] = (
-    DETECTORS,
-    BACKBONES,
-    NECKS,
-    HEADS,
-    LOSSES,
-    ASSIGNERS,
-    DATASETS,
-    TRANSFORMS,
-    OPTIMIZERS,
-    SCHEDULES,
-    HOOKS,
-    EVALUATORS,
-)
+REGISTRIES = tuple(one for one in list(globals().values()) if isinstance(one, Registry))
 
 
 def registry_of(part: type) -> Registry | None:

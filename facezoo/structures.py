@@ -95,10 +95,6 @@ class Targets:
         """Returns the targets on ``device``."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> Targets:
-        """Returns the targets in page-locked memory (the data loader calls this)."""
-        return self.map(lambda tensor: tensor.pin_memory())
-
 
 @dataclass(frozen=True)
 class Batch:

@@ -81,13 +81,6 @@ class AnchorGrid(nn.Module):
         sizes = tuple(height * width * count for height, width, count in shapes)
         return Grid(torch.cat(levels), torch.cat(strides), sizes, tuple(shapes))
 
-    def extra_repr(self) -> str:
-        """Returns the sides of the anchors per stride."""
-        return ", ".join(
-            f"{stride}: {[one[0] if one[0] == one[1] else list(one) for one in sides]}"
-            for stride, sides in zip(self.strides, self.sides_wh, strict=True)
-        )
-
 
 def _sides_wh(stride: int, anchors: Sequence[Sides]) -> tuple[tuple[float, float], ...]:
     sides = tuple(

@@ -24,7 +24,7 @@ KEYS = ("model", "data", "optimizer", "schedule", "train", "hooks", "evaluation"
 DEFAULT = Origin("default")
 REMOVED = {
     "data.reduced_decoding": "decoding at a reduced scale is gone, as it saved next to no time; "
-    "leave the key out",
+    "leave the key out"
 }
 """Keys of older versions and what to do instead; false, their default in the config of a run that
 was saved then, is passed over."""

@@ -16,12 +16,7 @@ from facezoo.models.assigners.assigner import (
     best_face_per_prior,
     gather_faces,
 )
-from facezoo.models.assigners.best_priors import (
-    best_priors,
-    gather_class,
-    gather_priors,
-    is_inside,
-)
+from facezoo.models.assigners.best_priors import best_priors, gather_class, gather_priors, is_inside
 from facezoo.registry import ASSIGNERS
 from facezoo.structures import Grid, Targets
 

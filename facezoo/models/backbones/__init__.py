@@ -7,11 +7,4 @@ from facezoo.models.backbones.mobilenet_v1 import MobileNetV1
 from facezoo.models.backbones.shufflenet_v2 import ShuffleNetV2
 from facezoo.models.backbones.timm_backbone import TimmBackbone
 
-__all__ = [
-    "Backbone",
-    "CSPDarknet",
-    "Darknet53",
-    "MobileNetV1",
-    "ShuffleNetV2",
-    "TimmBackbone",
-]
+__all__ = ["Backbone", "CSPDarknet", "Darknet53", "MobileNetV1", "ShuffleNetV2", "TimmBackbone"]

@@ -10,11 +10,10 @@ from facezoo.models.assigners import (
     RatioRule,
     SimOTA,
     TaskAligned,
-    gather_faces,
     overlap,
 )
 from facezoo.models.assigners import best_priors as search
-from facezoo.models.assigners.assigner import best_face_per_prior
+from facezoo.models.assigners.assigner import best_face_per_prior, gather_faces
 from facezoo.structures import Grid
 
 RULES = [

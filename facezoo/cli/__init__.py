@@ -74,11 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complete(parser: Parser) -> None:
-    """Answers the shell, which asks for completions, and ends the process.
-
-    Raises:
-        FacezooError: argcomplete is not installed.
-    """
+    """Answers the shell, which asks for completions, and ends the process."""
     try:
         import argcomplete
     except ImportError as error:

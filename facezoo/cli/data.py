@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from facezoo.cli import data_check, data_stats
-from facezoo.cli.options import add_options, add_verb, chosen, names_a_model, split_overrides
+from facezoo.cli.options import add_model, add_options, add_verb, chosen, split_overrides
 from facezoo.errors import ConfigError
 from facezoo.writing import stdout
 
@@ -88,11 +88,8 @@ def _add_show(actions: Any) -> None:
         "  facezoo data show retinaface_mnet025 data.root=data/widerface --out samples --seed 1\n"
         "  facezoo data show quickstart --out samples --number 4",
     )
-    names_a_model(
-        parser.add_argument(
-            "words", nargs="+", metavar="ROOT|CONFIG", help="what to show; or key=value"
-        )
-    )
+    words = "what to show; or key=value"
+    add_model(parser, "words", nargs="+", metavar="ROOT|CONFIG", help=words)
     add_options(parser, f"{PICTURES}:write_samples", "out", "number", "seed")
     add_options(parser, f"{PICTURES}:open_samples", "split")
     parser.set_defaults(run=_show)
@@ -196,11 +193,8 @@ def _add_anchors(actions: Any) -> None:
         "  facezoo data anchors --config mine.yaml --num 6 --strides 8 16 --images 5000",
     )
     parser.add_argument("words", nargs="*", metavar="ROOT", help="the data; or key=value")
-    names_a_model(
-        parser.add_argument(
-            "--config", metavar="CONFIG", help="name or YAML file whose training data is taken"
-        )
-    )
+    config = "name or YAML file whose training data is taken"
+    add_model(parser, "--config", metavar="CONFIG", help=config)
     add_options(parser, ANCHORS, "num", "strides", "image_size", "images", "seed")
     parser.set_defaults(run=_anchors)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facezoo.cli.options import add_options, add_verb, chosen, names_a_model
+from facezoo.cli.options import add_model, add_options, add_verb, chosen
 from facezoo.errors import DataError
 from facezoo.writing import stdout, terminal, tracked, write_json
 from facezoo.zoo.catalogue import DEFAULT_MODEL
@@ -34,14 +34,8 @@ def add_parser(verbs: Any) -> None:
         "  facezoo detect photo.jpg --model runs/retinaface_r50/2025-01-31_12-00-00 --draw",
     )
     parser.add_argument("words", nargs="+", metavar="PATH", help="a photograph or a folder")
-    names_a_model(
-        parser.add_argument(
-            "--model",
-            default=DEFAULT_MODEL,
-            metavar="M",
-            help="name, YAML file, run folder or checkpoint (default: %(default)s)",
-        )
-    )
+    model = "name, YAML file, run folder or checkpoint (default: %(default)s)"
+    add_model(parser, "--model", default=DEFAULT_MODEL, metavar="M", help=model)
     parser.add_argument(
         "--out",
         type=Path,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from facezoo.cli.options import (
+    add_model,
     add_options,
     add_verb,
     chosen,
-    names_a_model,
     read_names,
     split_overrides,
 )
@@ -34,11 +34,8 @@ def add_parser(verbs: Any) -> None:
         "  facezoo eval retinaface_r50 --weights r50.safetensors --out results/r50 --slices\n"
         "  facezoo eval runs/first --protocol multiscale --cache kept  (again: goes on)",
     )
-    names_a_model(
-        parser.add_argument(
-            "words", nargs="+", metavar="MODEL", help="the model; or key=value to change its config"
-        )
-    )
+    words = "the model; or key=value to change its config"
+    add_model(parser, "words", nargs="+", metavar="MODEL", help=words)
     names = ("weights", "data", "protocol", "device", "batch_size", "cache", "allow_imports")
     add_options(parser, EVALUATE, *names)
     parser.add_argument(

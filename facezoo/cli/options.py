@@ -119,9 +119,9 @@ def read_names(path: Path) -> list[str]:
     return names
 
 
-def names_a_model(action: argparse.Action) -> None:
-    """Lets the shell complete the argument with names of the zoo, files and folders."""
-    action.completer = _complete_models  # type: ignore[attr-defined]
+def add_model(parser: argparse.ArgumentParser, name: str, **options: Any) -> None:
+    """Adds an argument that the shell completes with names of the zoo, files and folders."""
+    parser.add_argument(name, **options).completer = _complete_models  # type: ignore[attr-defined]
 
 
 def _complete_models(prefix: str, **_: object) -> list[str]:
@@ -154,14 +154,10 @@ def add_options(
     defaults: Mapping[str, Any] | None = None,
     **options: str,
 ) -> None:
-    """Adds an option for each named parameter of a function, a class or a dataclass.
+    """Adds an option for each named parameter of ``module:function``, a class or a dataclass.
 
-    Args:
-        parser: of the verb.
-        function: such as ``facezoo.inference.detector:Detector``.
-        names: parameters whose option is called like them.
-        defaults: those of the command line where they are not those of the function.
-        options: by parameter what its option is called, without the dashes.
+    ``defaults`` are those of the command line where they are not the function's; ``options`` say by
+    parameter what an option is called that has another name.
     """
     for name, option in {**{name: name.replace("_", "-") for name in names}, **options}.items():
         parameter = read_parameter(function, name)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facezoo.cli.options import (
+    add_model,
     add_options,
     add_verb,
     chosen,
     is_override,
-    names_a_model,
     split_overrides,
 )
 from facezoo.errors import ConfigError
@@ -42,11 +42,8 @@ def add_parser(verbs: Any) -> None:
         "  facezoo train a.yaml b.yaml --sample\n"
         "  facezoo train mine.yaml --profile 20",
     )
-    names_a_model(
-        parser.add_argument(
-            "words", nargs="+", metavar="CONFIG", help="name or YAML file; or key=value"
-        )
-    )
+    words = "name or YAML file; or key=value"
+    add_model(parser, "words", nargs="+", metavar="CONFIG", help=words)
     parser.add_argument(
         "--resume",
         nargs="?",

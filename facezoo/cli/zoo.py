@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from facezoo.cli.options import add_options, add_verb, names_a_model
+from facezoo.cli.options import add_model, add_options, add_verb
 from facezoo.writing import stdout, write_json
 
 if TYPE_CHECKING:
@@ -49,14 +49,8 @@ def add_parser(verbs: Any) -> None:
         "Show a model's size, its weights with their card, and its config.",
         "  facezoo zoo show retinaface_mnet025",
     )
-    names_a_model(
-        parser.add_argument("name", metavar="NAME", help="as `facezoo zoo list` prints it")
-    )
+    add_model(parser, "name", metavar="NAME", help="as `facezoo zoo list` prints it")
     parser.set_defaults(run=run_show)
-    _add_convert(actions)
-
-
-def _add_convert(actions: Any) -> None:
     parser = add_verb(
         actions,
         "convert",

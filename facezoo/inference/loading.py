@@ -5,6 +5,7 @@ And from the name of a device to the device.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,13 +32,7 @@ PUBLIC = {".ckpt", ".onnx", ".pt", ".pth", ".tar"}
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to find faces, and where it came from.
-
-    Attributes:
-        model: with its weights.
-        config: what it was built from.
-        weights: the file of its weights.
-    """
+    """A model ready to find faces, the config it was built from, and the file of its weights."""
 
     model: FaceDetector
     config: Config
@@ -84,9 +79,9 @@ def load_model(
         file = find_weights(weights) or Path(weights)
     file = file or _zoo_weights(source, config)
     model = build_model(without_pretrained(config))  # the file holds the backbone too
-    configured = _pixels_of(model)
+    configured = copy.deepcopy(model.pixels.state_dict())
     load_weights(model, file)
-    _compare_pixels(configured, _pixels_of(model), overrides, file)
+    _compare_pixels(configured, model.pixels.state_dict(), overrides, file)
     return LoadedModel(model, config, file)
 
 
@@ -98,11 +93,7 @@ def _is_path(source: object) -> TypeGuard[str | Path]:
 
 
 def _refuse_public(source: object) -> None:
-    """Refuses a checkpoint of another project, which does not say what it is of.
-
-    Raises:
-        ConfigError: with the command that converts it.
-    """
+    """Refuses a checkpoint of another project, which does not say what it is of."""
     if _is_path(source) and Path(source).suffix in PUBLIC and Path(source).is_file():
         raise ConfigError(
             f"{source} is no model of facezoo; convert it with `facezoo zoo convert {source} "
@@ -136,21 +127,13 @@ def _zoo_weights(source: object, config: Config) -> Path:
     )
 
 
-def _pixels_of(model: FaceDetector) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.pixels.state_dict().items()}
-
-
 def _compare_pixels(
     configured: Mapping[str, Tensor],
     loaded: Mapping[str, Tensor],
     overrides: Sequence[str],
     file: Path,
 ) -> None:
-    """Refuses an override of the preprocessing that the weights have undone, and logs a config's.
-
-    Raises:
-        ConfigError: an override asks for other pixels than the weights were trained with.
-    """
+    """Refuses an override of the preprocessing that the weights undo, and logs a config's."""
     differ = [name for name, value in loaded.items() if not torch.equal(configured[name], value)]
     if not differ:
         return

@@ -227,7 +227,6 @@ def _views(value: Mapping[str, Any], own: Mapping[str, Protocol] | None) -> Prot
 
 
 def _check_has_rule(value: object) -> None:
-    """Checks that what a config or a command line gives for a protocol is no bare size or list."""
     if isinstance(value, (list, tuple)):
         raise ConfigError(
             f"The protocol {list(value)} is a list; write {{views: [...]}} for several scales, or "
@@ -241,12 +240,11 @@ def _check_has_rule(value: object) -> None:
 
 
 def _size_wh(rule: str, size: object) -> tuple[int, int]:
+    sides: list[object] = [size]
     if isinstance(size, str):
-        sides: list[object] = [
-            int(side) if re.fullmatch(r"[0-9]+", side) else side for side in size.split("x")
-        ]
-    else:
-        sides = list(size) if isinstance(size, Sequence) else [size]
+        sides = [int(one) if re.fullmatch(r"[0-9]+", one) else one for one in size.split("x")]
+    elif isinstance(size, Sequence):
+        sides = list(size)
     whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
     if not whole or len(sides) > (2 if rule == "fixed" else 1) or min(sides, default=0) < 1:  # type: ignore[type-var, operator]
         wanted = "pixels such as 640 or 640x480" if rule == "fixed" else "pixels such as 640"

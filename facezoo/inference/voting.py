@@ -55,14 +55,8 @@ def unmirrored(faces: Faces, width: int) -> Faces:
 
 
 def _groups(boxes: Tensor, iou_thresh: float) -> list[NDArray[np.intp]]:
-    """Returns the members of each group, the best first.
-
-    Face by face, as a table of all pairs of a crowd seen ten times would fill the memory.
-
-    Args:
-        boxes: n x 4, the best face first.
-        iou_thresh: IoU from which two faces are one.
-    """
+    """Returns the members of each group, the best first, of boxes with the best face first."""
+    # Face by face, as a table of all pairs of a crowd seen ten times would fill the memory.
     free = np.ones(len(boxes), np.bool_)
     groups = []
     for best in range(len(boxes)):

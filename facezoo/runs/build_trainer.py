@@ -37,21 +37,13 @@ logger = logging.getLogger(__name__)
 
 
 def build_schedule(config: Config) -> Schedule:
-    """Builds the schedule of the learning rate.
-
-    Raises:
-        ConfigError: see ``facezoo.build``.
-    """
+    """Builds the schedule of the learning rate; it raises what ``build_model`` does."""
     builder = Builder(config)
     return builder.finish(builder.section("schedule", SCHEDULES))
 
 
 def build_hooks(config: Config) -> dict[str, Hook]:
-    """Builds the hooks by name, in the order of the file; null is none.
-
-    Raises:
-        ConfigError: see ``facezoo.build``.
-    """
+    """Builds the hooks by name, in the order of the file; null is none."""
     builder = Builder(config)
     return builder.finish(hooks_of(builder, config))
 
@@ -134,12 +126,8 @@ def _augmentation(config: Config, samples_per_epoch: int) -> BatchAugmentation |
     transforms = build_batch_transforms(config)
     if not transforms:
         return None
-    plan = TrainPlan(
-        samples_per_epoch,
-        config.sections.data.batch_size,
-        config.sections.train.seed,
-        distributed.share(),
-    )
+    batch_size, seed = config.sections.data.batch_size, config.sections.train.seed
+    plan = TrainPlan(samples_per_epoch, batch_size, seed, distributed.share())
     return BatchAugmentation(tuple(transforms), plan)
 
 
@@ -147,27 +135,19 @@ def _validation(config: Config, cache: ImageCache | None) -> Validation | None:
     data, evaluation = config.sections.data, config.sections.evaluation
     if data.val is None:
         return None
-    protocol = configured_protocol(config)
+    settings = {
+        "protocol": configured_protocol(config),
+        "score_thresh": evaluation.score_thresh,
+        "nms_thresh": evaluation.nms_thresh,
+    }
     dataset, transforms = build_dataset(config, "val")
+    batches = partial(val_batches, dataset, transforms, data.batch_size, data.workers)
     root = Path(data.root) if data.root else None
-    share = distributed.share()
     return Validation(
         dataset,
-        partial(
-            val_batches,
-            dataset,
-            transforms,
-            data.batch_size,
-            data.workers,
-            share=share,
-            cache=cache,
-        ),
+        partial(batches, share=distributed.share(), cache=cache),
         with_official_truth(build_evaluators(config), None, root, dataset),
-        {
-            "protocol": protocol,
-            "score_thresh": evaluation.score_thresh,
-            "nms_thresh": evaluation.nms_thresh,
-        },
+        settings,
     )
 
 

@@ -223,11 +223,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Reads a run folder, without importing any plug-in of its config.
-
-    Args:
-        folder: the run folder.
-        name: see ``Run``.
+    """Reads a run folder, without importing any plug-in of its config; ``name`` is the run's.
 
     Raises:
         ConfigError: its config cannot be read.

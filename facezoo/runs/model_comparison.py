@@ -252,12 +252,7 @@ def table_remarks(comparison: ModelComparison) -> list[str]:
 
 
 def write_model_table(comparison: ModelComparison, folder: Path) -> None:
-    """Writes ``comparison.json`` and ``comparison.md`` to a folder.
-
-    Args:
-        comparison: what they hold.
-        folder: made where it is missing.
-    """
+    """Writes ``comparison.json`` and ``comparison.md`` to a folder, made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(asdict(comparison), indent=2) + "\n"
     (folder / "comparison.json").write_text(content, encoding="utf-8")

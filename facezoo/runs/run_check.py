@@ -80,10 +80,7 @@ def check_run(
 ) -> list[str]:
     """Builds everything that a run needs, trains nothing, and returns all that is wrong.
 
-    Args:
-        source: see ``facezoo.runs.run_config.open_config``.
-        overrides: such as ``["train.epochs=5"]``.
-        allow_imports: whether the config of a run or checkpoint may import plug-ins.
+    Its arguments are those of ``facezoo.runs.run_config.open_config``.
     """
     carried = carried_config(source)
     allow_imports = allow_imports or carried is None

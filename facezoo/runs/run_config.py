@@ -29,13 +29,7 @@ def open_config(
 ) -> Config:
     """Reads what ``load_config`` takes, or the config in a run folder or a checkpoint.
 
-    Args:
-        source: name, YAML file, mapping, Config, run folder or checkpoint.
-        overrides: such as ``["train.epochs=5"]``.
-        allow_imports: whether the config of a run or checkpoint may import plug-ins.
-
-    Raises:
-        ConfigError: see ``load_config``.
+    Of the latter ``allow_imports`` says whether it may import plug-ins.
     """
     carried = carried_config(source)
     if carried is None:
@@ -95,16 +89,8 @@ def resumed_config(
 ) -> tuple[Config, list[str]]:
     """Returns the config that a resumed run goes on with, and what to say about it.
 
-    It is the run's own with the overrides on top. Plug-ins that ``named`` may import are imported,
-    as the user named that config; others of the run only where ``allow_imports`` says so.
-
-    Args:
-        checkpoint: where the run goes on.
-        name: of the config that the run began with.
-        named: the config that the user named, with the same overrides.
-        overrides: given now.
-        sample: whether it is a trial.
-        allow_imports: see ``open_config``.
+    It is the run's own, begun as ``name``, with the overrides on top. Plug-ins that ``named`` may
+    import are imported, as the user named that config; others only where ``allow_imports`` says so.
 
     Raises:
         ConfigError: the overrides change what a run cannot change, or the run is another's.
@@ -125,11 +111,8 @@ def resumed_config(
     config = trial_config(config) if sample else config
     config.name = named.name
     changes = differences(own.data, config.data)
-    fixed = {
-        path: pair
-        for path, pair in changes.items()
-        if any(path == one or path.startswith(f"{one}.") for one in FIXED)
-    }
+    inside = tuple(f"{one}." for one in FIXED)
+    fixed = {path: pair for path, pair in changes.items() if f"{path}.".startswith(inside)}
     if fixed:
         raise ConfigError(
             f"A run cannot change {_summary(fixed)} on the way: leave that as it was, or start a "

@@ -139,9 +139,7 @@ def prepare_many(
     sample: bool,
     allow_imports: bool,
 ) -> list[Start]:
-    """Finds config, folder and checkpoint of several runs; writes nothing.
-
-    Its arguments are those of ``facezoo.runs.run.train_many``.
+    """Finds config, folder and checkpoint of the runs of ``train_many``; writes nothing.
 
     Raises:
         FacezooError: two configs have one name, there is nothing to resume, or see ``prepare``.
@@ -213,15 +211,11 @@ def _find_places(
     if restarted and last_checkpoint(Path(str(out))) is not None:
         resume = True  # further on than a checkpoint that the command names
     checkpoint = _checkpoint_to_resume(name, out, resume or restarted, or_anew or restarted)
-    begun = resume is True and or_anew and out is not None and _has_begun(Path(out), config)
-    return checkpoint, _run_folder(name, out, checkpoint, used=restarted or begun)
-
-
-def _has_begun(folder: Path, config: Config) -> bool:
-    """Returns whether a run of the config's model has begun in a folder."""
-    if not (folder / CONFIG).is_file():
-        return False
-    return not differences(load_config(folder / CONFIG).get("model"), config.get("model"))
+    used = restarted
+    if resume is True and or_anew and out is not None and Path(out, CONFIG).is_file():
+        begun = load_config(Path(out, CONFIG))  # of the same model, it is the run to resume
+        used |= not differences(begun.get("model"), config.get("model"))
+    return checkpoint, _run_folder(name, out, checkpoint, used)
 
 
 def _checkpoint_to_resume(
@@ -247,10 +241,8 @@ def _checkpoint_to_resume(
 def _run_folder(
     name: str, out: str | Path | None, checkpoint: Path | None, used: bool = False
 ) -> Path:
-    """Returns the folder of a run, which may not be there yet: a new one, or the checkpoint's.
-
-    ``used`` says that the run has been in ``out`` before, and may have failed without a checkpoint.
-    """
+    """Returns the folder of a run, which may not be there yet: a new one, or the checkpoint's."""
+    # Where it is "used" the run has been in it before, and may have failed without a checkpoint.
     own = None if checkpoint is None else _run_of(checkpoint)
     if out is None:
         if checkpoint is None:

@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """A model of the zoo.
-
-    Attributes:
-        name: as ``build_model`` takes it.
-        description: one line.
-        size: parameters and MACs.
-        weights: the file of weights that facezoo is installed with, or None.
-    """
+    """A model of the zoo, described in one line; with weights where they come with facezoo."""
 
     name: str
     description: str

@@ -16,12 +16,7 @@ from facezoo.models.face_detector import FaceDetector
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What a model is made of.
-
-    Attributes:
-        parameters: their number.
-        macs: multiplications with addition of one image of 640 x 640 pixels.
-    """
+    """Number of parameters, and MACs of one image of 640 x 640; see ``count_macs``."""
 
     parameters: int
     macs: int
@@ -38,7 +33,7 @@ class ModelSize:
 
 
 def model_size(model: FaceDetector) -> ModelSize:
-    """Returns the size of a model; see ``count_macs``."""
+    """Returns the size of a model."""
     return ModelSize(sum(one.numel() for one in model.parameters()), count_macs(model))
 
 

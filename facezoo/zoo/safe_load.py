@@ -181,9 +181,8 @@ def _pixels_left_out(
         and name in tensors
         and tensors[name].tolist() != value.tolist()
     ]
-    if not differ:
-        return []
-    return [f"{PIXELS}: as the config says, although {file} has others: {'; '.join(differ)}"]
+    line = f"{PIXELS}: as the config says, although {file} has others: {'; '.join(differ)}"
+    return [line] if differ else []
 
 
 def _report(

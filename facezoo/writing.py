@@ -58,12 +58,7 @@ def print_whole(table: Table) -> None:
 
 
 def print_metrics(title: str, results: Mapping[str, Any]) -> None:
-    """Prints numbers as a table, and below it the words that say how they were measured.
-
-    Args:
-        title: what was measured.
-        results: numbers, and strings or settings that belong to all of them.
-    """
+    """Prints numbers as a table, and below it the words that say how they were measured."""
     metrics = {name: value for name, value in results.items() if isinstance(value, float)}
     table = Table(title=Text(title), title_justify="left")
     table.add_column("metric")

@@ -51,12 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def add_set_options(parser: Parser, data_is_for: str) -> None:
-    """Adds the options that say which images to judge and by what, also of ``eval-compare``.
-
-    Args:
-        parser: of the verb.
-        data_is_for: what ``--data`` brings, for the help.
-    """
+    """Adds the options that say which images to judge and by what, also of ``eval-compare``."""
     listed = "evaluate these images as a set of its own, one <event>/<image>.jpg a line"
     layout = "folder in the layout of WIDER FACE, or its wider_face_val_bbx_gt.txt"
     for name, metavar, text in (

@@ -31,7 +31,9 @@ def draw_faces(image: NDArray[np.uint8], faces: Faces) -> NDArray[np.uint8]:
     drawn = np.ascontiguousarray(image).copy()
     for i in reversed(range(len(faces))):
         line = _line_width(drawn.shape[0], drawn.shape[1], faces.boxes[i])
-        _draw_box(drawn, faces.boxes[i], line)
+        x1, y1, x2, y2 = (round(float(side)) for side in faces.boxes[i])
+        # The last pixel inside a half-open box is one before its edge.
+        cv2.rectangle(drawn, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, line, cv2.LINE_AA)
         if faces.landmarks is not None:
             draw_landmarks(drawn, faces.landmarks[i], faces.boxes[i])
         if faces.boxes[i, 2] - faces.boxes[i, 0] >= SMALLEST_LABELLED:
@@ -43,12 +45,6 @@ def _line_width(height: int, width: int, box: NDArray[np.float32]) -> int:
     by_image = max(height, width) / 700
     by_face = float(min(box[2] - box[0], box[3] - box[1])) / 20
     return max(1, round(min(by_image, by_face)))
-
-
-def _draw_box(image: NDArray[np.uint8], box: NDArray[np.float32], line: int) -> None:
-    x1, y1, x2, y2 = (round(float(side)) for side in box)
-    # The last pixel inside a half-open box is one before its edge.
-    cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, line, cv2.LINE_AA)
 
 
 def draw_landmarks(

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -110,12 +110,11 @@ def _is_gone(process_id: int) -> bool:
     # On Windows os.kill would end the process instead of asking for it.
     if sys.platform == "win32" or process_id <= 0:
         return False
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):  # another user's, or a number of another system
-        return False
+    with suppress(PermissionError, OverflowError):  # another user's, or of another system
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            return True
     return False
 
 

@@ -188,11 +188,8 @@ def with_official_truth(
 
     Truth that was found and not asked for is left out where it does not know the images.
 
-    Args:
-        evaluators: as they are built from a config.
-        truth: folder of the official ``.mat`` files; by default that in or beside ``root``.
-        root: of the data, or None where there is none.
-        dataset: what will be evaluated.
+    ``truth`` is the folder of the official ``.mat`` files, by default that in or beside ``root``,
+    the folder of the data.
 
     Raises:
         DataError: ``truth`` is no folder, or the official files in it are damaged.

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from facezoo import distributed
 from facezoo.data.datasets.annotated_images import AnnotatedImages
@@ -35,15 +34,15 @@ class Predictions:
     """The faces found in some photographs, by image id, and how long it took.
 
     Attributes:
-        seconds: n x 3, float64, of each photograph that went through the detector; see
+        seconds: of each photograph that went through the detector; see
             ``facezoo.inference.photographs.Photograph``.
-        sizes_hw: n x 2, int64, height and width of these photographs in pixels.
+        sizes_hw: height and width of these photographs in pixels.
         from_cache: how many others had their faces in a cache.
     """
 
     faces: dict[str, Faces]
-    seconds: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, len(PARTS))))
-    sizes_hw: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    seconds: list[tuple[float, float, float]] = field(default_factory=list)
+    sizes_hw: list[tuple[int, ...]] = field(default_factory=list)
     from_cache: int = 0
 
     @property
@@ -61,7 +60,7 @@ class Predictions:
         if not self.is_timed:
             return {}
         metrics: dict[str, float] = {}
-        for name, of_images in zip(PARTS, 1000 * self.seconds.T, strict=True):
+        for name, of_images in zip(PARTS, 1000 * np.array(self.seconds).T, strict=True):
             metrics[f"time/{name}_ms"] = float(np.median(of_images))
             metrics[f"time/{name}_ms_mean"] = float(of_images.mean())
         return metrics
@@ -70,7 +69,7 @@ class Predictions:
         """Returns what a time depends on: the device, its threads, the sizes of the photographs."""
         if not self.is_timed:
             return {}
-        pixels = self.sizes_hw.prod(axis=1)
+        pixels = np.prod(self.sizes_hw, axis=1)
         smallest, largest = (self.sizes_hw[one] for one in (pixels.argmin(), pixels.argmax()))
         return {
             "device": device_name,
@@ -108,20 +107,15 @@ def find_faces(
     finally:
         if cache is not None:
             cache.write()
-    return Predictions(
-        faces,
-        np.array(seconds, np.float64).reshape(-1, len(PARTS)),
-        np.array(sizes_hw, np.int64).reshape(-1, 2),
-        sum(map(len, batches)) - len(seconds),
-    )
+    return Predictions(faces, seconds, sizes_hw, sum(map(len, batches)) - len(seconds))
 
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
     """Returns the predictions of several processes for parts of one set as those for the set."""
     return Predictions(
         {image_id: faces for part in parts for image_id, faces in part.faces.items()},
-        np.concatenate([part.seconds for part in parts]),
-        np.concatenate([part.sizes_hw for part in parts]),
+        [one for part in parts for one in part.seconds],
+        [one for part in parts for one in part.sizes_hw],
         sum(part.from_cache for part in parts),
     )
 

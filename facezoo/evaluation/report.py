@@ -61,11 +61,8 @@ def write_report(
         worst_misses.jpg, worst_false_alarms.jpg   at the threshold of the best F1
         report.html         numbers, curves and the worst mistakes as one page
 
-    Args:
-        out: a folder, made where it is missing.
-        dataset: the photographs.
-        results: what ``judge`` gave for them.
-        described: what the numbers depend on; a ``note`` stands at the top of the page.
+    The folder is made where it is missing. ``described`` says what the numbers depend on; a
+    ``note`` in it stands at the top of the page.
     """
     described = {**describe_set(dataset, results.truth, results.official_truth), **described}
     faces = results.predictions.faces

@@ -107,9 +107,8 @@ def separate_biases(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Gives the biases groups of their own, each with the settings of the one that they leave.
 
     Biases are the parameters called ``bias``, those of norms among them, as in YOLOv5. The groups
-    come behind all others; of a group that holds nothing else an empty one stays.
-
-    Returns the number of the first of them; the optimizer is not yet used.
+    come behind all others; of a group that holds nothing else an empty one stays. Returns the
+    number of the first of them; the optimizer is not yet used.
     """
     first = len(optimizer.param_groups)
     biases = {id(p) for name, p in model.named_parameters() if name.split(".")[-1] == "bias"}
@@ -172,12 +171,7 @@ class Schedule:
         return start * (1 - done) + value * done
 
     def decay(self, after_warmup: float, progress: float) -> float:
-        """Returns the factor after the warm-up.
-
-        Args:
-            after_warmup: share of the run after the warm-up that is done, 0 to 1.
-            progress: share of the whole run that is done, 0 to 1.
-        """
+        """Returns the factor by what is done, 0 to 1, of the rest of the run and of the whole."""
         raise NotImplementedError
 
 
@@ -240,11 +234,8 @@ class Scheduler:
     Where the schedule warms up the learning rate of the biases, they get groups of their own in the
     optimizer, behind the others.
 
-    Args:
-        model: the model that is trained.
-        optimizer: over its parameters; the schedule scales its learning rates, and moves to its
-            momentum.
-        schedule: what to set at which progress; see ``check_schedule`` for what it may not ask.
+    The optimizer is over the model's parameters; the schedule scales its learning rates, and moves
+    to its momentum. See ``check_schedule`` for what it may not ask.
     """
 
     def __init__(

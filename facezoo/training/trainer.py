@@ -35,10 +35,7 @@ class Trainer(TrainerBase):
     """Runs the loop over what ``TrainerBase`` holds."""
 
     def fit(self) -> dict[str, float]:
-        """Trains to the last step.
-
-        Returns:
-            The latest value of every published metric.
+        """Trains to the last step, and returns the latest value of every published metric.
 
         Raises:
             NonFiniteLossError: the loss is infinite or not a number; the batch is saved.

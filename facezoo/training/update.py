@@ -272,14 +272,6 @@ def save_bad_batch(path: Path, model: nn.Module, batch: Batch, step: int) -> Non
     tensors = {"batch.images": batch.images, "batch.maps": batch.maps}
     tensors |= {f"targets.{name}": tensor for name, tensor in vars(batch.targets).items()}
     tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    save_tensors(
-        path,
-        copies(tensors),
-        {
-            "step": str(step),
-            "ids": json.dumps(batch.ids),
-            "dropped": str(batch.dropped),
-            "rank": str(share.rank),
-            "world_size": str(share.world_size),
-        },
-    )
+    marks: dict[str, Any] = {"step": step, "dropped": batch.dropped, "rank": share.rank}
+    marks |= {"world_size": share.world_size, "ids": json.dumps(batch.ids)}
+    save_tensors(path, copies(tensors), {name: str(value) for name, value in marks.items()})

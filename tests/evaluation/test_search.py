@@ -73,7 +73,7 @@ def test_faces_belong_to_their_photographs(detector: Detector) -> None:
     for i in (0, 1, 2, 3, 8, 9):
         assert found.faces[f"{i}.jpg"].scores.tolist() == [np.float32(i / 255)] * 2
     assert found.from_cache == 0
-    assert found.sizes_hw.tolist() == [[SIDE, SIDE + i % 3] for i in (0, 1, 2, 3, 8, 9)]
+    assert found.sizes_hw == [(SIDE, SIDE + i % 3) for i in (0, 1, 2, 3, 8, 9)]
 
 
 def test_times_are_those_of_a_clock(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +94,10 @@ def test_times_are_those_of_a_clock(detector: Detector, monkeypatch: pytest.Monk
     monkeypatch.setattr(Grey, "__getitem__", slow_read)
     monkeypatch.setattr(Detector, "__call__", slow_find)
     found = find_faces(detector, Grey(7), [[0, 1, 2, 3], [4, 5, 6]])
-    assert found.seconds[:, 0].tolist() == [2.0] * 7
-    assert found.seconds[:, 1].tolist() == [3.0] * 4 + [4.0] * 3
-    assert found.seconds[:, 2].tolist() == [5.0] * 4 + [6.0] * 3
+    read, detect, whole = np.array(found.seconds).T.tolist()
+    assert read == [2.0] * 7
+    assert detect == [3.0] * 4 + [4.0] * 3
+    assert whole == [5.0] * 4 + [6.0] * 3
     metrics = found.time_metrics()
     assert metrics["time/read_ms"] == metrics["time/read_ms_mean"] == 2000
     assert metrics["time/detect_ms"] == 3000 and metrics["time/whole_ms"] == 5000

@@ -112,7 +112,9 @@ def write_samples(
         drawn = [draw_sample(version) for version in versions]
         name = versions[0].image_id.rpartition("/")[2].rpartition(".")[0]
         paths.append(out / f"{place:03d}_{name}.jpg")
-        write_image(paths[-1], _with_legend(_side_by_side(drawn)))
+        height = max(map(len, drawn))
+        padded = [_whitened(one, (0, height - len(one)), (GAP, 0)) for one in drawn]
+        write_image(paths[-1], _with_legend(np.concatenate(padded, axis=1)[:, GAP:]))
         tiles += [_whitened(fit_square(one, TILE - GAP), half, half) for one in drawn]
     columns = 4 if transforms is None or len(tiles) > 2 else 2
     overview = out / "overview.jpg"
@@ -147,12 +149,6 @@ def _samples(
     for position in plan(0):
         sample = dataset[next(plan.indices(position))]
         yield [sample] if transforms is None else [sample, make(position, [])]
-
-
-def _side_by_side(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    height = max(len(image) for image in images)
-    padded = [_whitened(image, (0, height - len(image)), (GAP, 0)) for image in images]
-    return np.concatenate(padded, axis=1)[:, GAP:]
 
 
 def _whitened(

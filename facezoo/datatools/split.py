@@ -69,7 +69,10 @@ def divide(
         )
     drawn = drawn[:number]
     if by == "image":
-        divided = _divide_images(drawn, parts)
+        # Bounds are rounded sums of shares, so that shares that sum to 1 leave no image over.
+        sums = accumulate(parts.values(), initial=Fraction(0))
+        bounds = pairwise(round(total * len(drawn)) for total in sums)
+        divided = {name: drawn[a:b] for name, (a, b) in zip(parts, bounds, strict=True)}
     elif by == "event":
         divided = _divide_events(drawn, parts, seed)
     else:
@@ -143,12 +146,6 @@ def _check_parts(parts: Mapping[str, Fraction]) -> None:
 def _draw(seed: int, name: str) -> bytes:
     """Returns what names are sorted by."""
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()
-
-
-def _divide_images(drawn: Sequence[str], parts: Mapping[str, Fraction]) -> dict[str, list[str]]:
-    # Bounds are rounded sums of shares, so that shares that sum to 1 leave no image over.
-    ends = [round(total * len(drawn)) for total in accumulate(parts.values(), initial=Fraction(0))]
-    return {name: list(drawn[a:b]) for name, (a, b) in zip(parts, pairwise(ends), strict=True)}
 
 
 def _divide_events(

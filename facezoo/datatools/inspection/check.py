@@ -154,7 +154,9 @@ def inspect(files: Sequence[AnnotationFile]) -> list[Inspection]:
             Finding(kind, file.place_of_image(entry), file.names[entry], message, entry)
             for entry, (kind, message) in copies[file.path].items()
         ]
-        sizes_hw = _sizes(file, images)
+        read = [images[name].size_hw if name in images else (0, 0) for name in file.names]
+        found = np.array(read, np.int64).reshape(-1, 2)
+        sizes_hw = np.where(found > 0, found, file.sizes_hw)
         findings += check_faces(file, sizes_hw)
         findings.sort(key=lambda finding: ORDER[finding.kind])
         inspections.append(Inspection(file, sizes_hw, findings, len(images)))
@@ -198,10 +200,3 @@ def _unannotated(file: AnnotationFile) -> Iterator[Finding]:
         if name not in names and not elsewhere:
             message = f"{file.path} does not name the image"
             yield Finding("unannotated_image", str(file.folder / name), name, message)
-
-
-def _sizes(file: AnnotationFile, images: Mapping[str, ImageFile]) -> NDArray[np.int64]:
-    """Returns E x 2, the sizes of the images, or what the file says, or zeros."""
-    sizes = [images[name].size_hw if name in images else (0, 0) for name in file.names]
-    found = np.array(sizes, np.int64).reshape(-1, 2)
-    return np.where(found > 0, found, file.sizes_hw)

@@ -14,15 +14,7 @@ from facezoo.data.images import TooManyPixelsError, read_image
 from facezoo.errors import DataError
 
 # What begins as one of these is a picture; where it cannot be decoded it is broken off or damaged.
-SIGNATURES = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"RIFF",
-    b"GIF8",
-    b"BM",
-    b"II*\x00",
-    b"MM\x00*",
-)
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 DIGEST_BYTES = 16
 
 Copies = dict[Path, dict[int, tuple[str, str]]]

@@ -147,11 +147,7 @@ def stages(
     cumulative = {"data set (bytes, checks, decoding, faces)": partial(make, makers[0])}
     for number, transform in enumerate(transforms, start=1):
         cumulative[f"+ {number}. {name_of(transform)}"] = partial(make, makers[number])
-    return {
-        "bytes alone": read,
-        DECODE: decode,
-        **cumulative,
-    }
+    return {"bytes alone": read, DECODE: decode, **cumulative}
 
 
 def recipes(

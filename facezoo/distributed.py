@@ -5,8 +5,6 @@ of one. The collectives are those of ``torch.distributed``: gloo for tensors on 
 those on a GPU. All ranks must call them in the same order.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import json
@@ -136,7 +134,9 @@ def process_group() -> Iterator[None]:
         world_size=world_size,
         timeout=TIMEOUT,
     )
-    _end_with_launcher()
+    # Linux ends a rank with torchrun, without which it trains for nobody.
+    if sys.platform == "linux" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
     try:
         yield
     except SharedError:
@@ -148,12 +148,6 @@ def process_group() -> Iterator[None]:
             raise
         raise RankFailedError(_failure_elsewhere(error)) from error
     dist.destroy_process_group()
-
-
-def _end_with_launcher() -> None:
-    """Asks Linux to end this process with torchrun, as a rank without it trains for nobody."""
-    if sys.platform == "linux" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def _failure_elsewhere(error: BaseException) -> str:

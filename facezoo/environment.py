@@ -1,7 +1,5 @@
 """What a bug report needs to know about the machine: versions and devices."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys

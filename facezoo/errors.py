@@ -4,8 +4,6 @@ Each message is one sentence: what is wrong, where (file:line or dotted path), w
 The command line prints it on stderr and exits with status 2; `--debug` adds the traceback.
 """
 
-from __future__ import annotations
-
 import difflib
 import pickle
 import struct

@@ -5,8 +5,6 @@ who imported what first. It states the base class of its parts, so that the type
 argument chooses the registry.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 Progress bars and log lines go to stderr, as results go to stdout.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

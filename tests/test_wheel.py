@@ -62,8 +62,7 @@ def test_wheel_carries_configs_weights_and_types(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "name"),
-    [([], "retinaface_mnet025"), (["--model", "yoloface_n05"], "yoloface_n05")],
+    ("words", "name"), [([], "retinaface_mnet025"), (["--model", "yoloface_n05"], "yoloface_n05")]
 )
 def test_detectors_find_faces_without_the_checkout(
     words: list[str], name: str, site: Path, tmp_path: Path

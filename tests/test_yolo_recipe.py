@@ -32,11 +32,7 @@ def recipe(*fragments: str, **changes: Any) -> dict[str, Any]:
     return {"_BASE_": bases, **changes}
 
 
-FRAGMENTS = [
-    ("yolo_augmentation",),
-    ("yolo_schedule",),
-    ("yolo_augmentation", "yolo_schedule"),
-]
+FRAGMENTS = [("yolo_augmentation",), ("yolo_schedule",), ("yolo_augmentation", "yolo_schedule")]
 
 
 @pytest.mark.slow

@@ -6,8 +6,6 @@ Exit codes: 0 done, 1 done with failures that were reported, 2 the request was w
 by a verb that runs.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import sys

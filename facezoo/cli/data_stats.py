@@ -1,7 +1,5 @@
 """``facezoo data stats``: count what is annotated."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``facezoo env``: versions and devices, for a bug report."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``facezoo eval``: measure a model on a data set."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``facezoo eval-predictions``: score predictions that are files already."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

@@ -18,8 +18,6 @@ that of the hint (``Path``, ``int``, ``float``, else ``str``; a ``Literal`` give
 the first sentence of the parameter in the section "Args" (of a dataclass, "Attributes").
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import difflib

@@ -8,8 +8,6 @@ as a whole keeps the type of what it refers to; a variable of the environment is
 its text.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ value away. A mapping of another ``type`` inherits nothing, nor does one with ``
 Every value knows its file and line.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ take. The other sections are dataclasses; what a file leaves out of them is fill
 config always says all of it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """From the ``data`` section of a config to data sets and transforms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

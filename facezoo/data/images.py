@@ -1,7 +1,5 @@
 """Pictures from and to files, coded by OpenCV, and their sizes by their headers, from Pillow."""
 
-from __future__ import annotations
-
 import re
 from contextlib import suppress
 from io import BytesIO

@@ -3,8 +3,6 @@
 N faces and A anchors are arrays of widths and heights in pixels, N x 2 and A x 2.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -163,11 +161,7 @@ def _open_config(config: Config, seed: int) -> Iterator[Batch]:
 
 
 def _grid_of(config: Config) -> AnchorGrid:
-    """Returns the anchors that the head has, also where the config leaves them to it.
-
-    Raises:
-        ConfigError: the model is wrong, or its head has points instead.
-    """
+    """Returns the anchors that the head has, also where the config leaves them to it."""
     config = without_pretrained(config)
     try:
         with torch.device("meta"):

@@ -1,7 +1,5 @@
 """``convert``: annotation from one format into another, and what is lost on the way."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Getting data sets: archives are fetched, verified and unpacked."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import logging
@@ -199,11 +197,7 @@ def unpack(path: Path, folder: str, root: Path) -> None:
 
 
 def _belongs(member: zipfile.ZipInfo, folder: str, archive: Path) -> bool:
-    """Returns whether a member lies in the folder.
-
-    Raises:
-        DataError: it would land elsewhere than its name says, or is a link.
-    """
+    """Returns whether a member lies in the folder; refuses a link, or a name that leads out."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
     link = stat.S_ISLNK(member.external_attr >> 16)
     if link or name.is_absolute() or ".." in name.parts or ":" in member.filename:

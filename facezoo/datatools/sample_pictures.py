@@ -1,7 +1,5 @@
 """Pictures of samples with what is annotated in them, before and after the transforms."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal

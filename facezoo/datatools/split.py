@@ -1,7 +1,5 @@
 """Parts of a data set as lists of image names, which depend on names and seed alone."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import defaultdict

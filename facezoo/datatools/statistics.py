@@ -1,7 +1,5 @@
 """Counts what is annotated: images, faces, their heights and their attributes, and draws it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From a model and a data set to numbers: what ``facezoo eval`` does."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

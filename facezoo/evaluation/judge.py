@@ -1,7 +1,5 @@
 """How good a model is on a data set: the faces it finds, what they are worth, and its losses."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

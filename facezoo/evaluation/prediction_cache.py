@@ -7,8 +7,6 @@ process that is killed loses the last seconds of its work. A photograph is known
 the path, the size and the time of change of its file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -9,8 +9,6 @@ degenerate and inverted ones included, which is why torchvision's losses are not
 divide by a side of zero, and select by masks that a compiled graph cannot hold.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@ Shapes: B images, N priors, L landmarks. Codes are relative to the priors and st
 of N priors. All arithmetic is float32.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal

@@ -6,8 +6,6 @@ image lies in the upper left corner of one whose sides are multiples of the mode
 stride, and the rest has the colour of the mean, unless the model's ``Padding`` says otherwise.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Draws faces into a picture, and lays pictures out on a page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

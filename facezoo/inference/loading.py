@@ -3,8 +3,6 @@
 And from the name of a device to the device.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Mapping, Sequence

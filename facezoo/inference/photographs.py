@@ -4,8 +4,6 @@ Photographs are files and folders (``facezoo detect``) or the images of a data s
 ``detect_batches`` reads them ahead in threads and gives each with its faces.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

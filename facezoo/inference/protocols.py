@@ -14,16 +14,9 @@ normalisation are the model's own. Its name belongs to every number that was mea
 
 The first three and the last are those of the WIDER FACE literature; ``short1600`` is RetinaFace's
 single-scale test (Deng et al., CVPR 2020), ``multiscale`` its other one. A mapping makes others:
-``{views: [long:640, long:1280], mirror: true}``. A config may give such a one a name of its own:
-
-    evaluation:
-      protocols:
-        crowd: {views: [long:1280, long:1920], mirror: true}
-        small: long:320
-        both: {views: [small, long:960]}
-      protocol: crowd
-
-Such a name stands wherever a built-in one does: in ``views``, and as what another name means.
+``{views: [long:640, long:1280], mirror: true}``. A config may give such a one a name of its own
+under ``evaluation.protocols``, which stands wherever a built-in one does: in ``views``, and as what
+another name means.
 """
 
 from __future__ import annotations

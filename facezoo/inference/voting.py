@@ -1,7 +1,5 @@
 """Faces of one photograph, found in several views of it, joined into one result."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,7 +35,10 @@ def vote(views: Sequence[Faces], iou_thresh: float) -> Faces:
     groups = _groups(torch.from_numpy(faces.boxes), iou_thresh)
 
     def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.stack([_mean(values, faces.scores, group) for group in groups])
+        weights = [faces.scores[group].astype(np.float64) for group in groups]
+        pairs = zip(weights, groups, strict=True)
+        means = [np.tensordot(one / one.sum(), values[group], axes=1) for one, group in pairs]
+        return np.stack(means).astype(np.float32)
 
     landmarks = None if faces.landmarks is None else mean(faces.landmarks)
     return Faces(mean(faces.boxes), faces.scores[[group[0] for group in groups]], landmarks)
@@ -66,10 +67,3 @@ def _groups(boxes: Tensor, iou_thresh: float) -> list[NDArray[np.intp]]:
             groups.append(np.flatnonzero(members))
             free &= ~members
     return groups
-
-
-def _mean(
-    values: NDArray[np.float32], scores: NDArray[np.float32], group: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    weights = scores[group].astype(np.float64)
-    return np.tensordot(weights / weights.sum(), values[group], axes=1).astype(np.float32)

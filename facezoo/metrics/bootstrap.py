@@ -8,8 +8,6 @@ image, so that a set in which some images occur twice and others not at all is a
 With R such sets of I images, weights are R x I.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

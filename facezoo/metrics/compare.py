@@ -1,7 +1,5 @@
 """Two folders of predictions for the same images: what differs, and whether that is noise."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Scores predictions that are files already; quick to import."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any

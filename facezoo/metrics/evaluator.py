@@ -1,7 +1,5 @@
 """What every evaluator is: a function from found and annotated faces to numbers and curves."""
 
-from __future__ import annotations
-
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -7,8 +7,6 @@ alarm; an ignored face absorbs any number. Because a lower score never changes w
 took, one matching serves every score threshold.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The annotation of WIDER FACE's evaluation tool: four ``.mat`` files."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -6,8 +6,6 @@ Where ``a.jpg`` and ``a.png`` lie in one event, ``a.txt`` is of the first and ``
 other.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math
@@ -97,7 +95,9 @@ def read_widerface_predictions(
         if not paths:
             raise DataError(f"{folder} holds no predictions <event>/<image>.txt.")
     else:
-        paths = {name: _existing_path_of(folder, name) for name in names}
+        usual = {name: _path_of(folder, name) for name in names}
+        whole = {name: _path_of_whole_name(folder, name) for name in names}
+        paths = {name: whole[name] if whole[name].is_file() else usual[name] for name in names}
     predictions = {}
     for image_id, path in paths.items():
         try:
@@ -139,11 +139,7 @@ def _xywh(faces: Faces) -> NDArray[np.float64]:
 
 
 def _path_of(folder: Path, image_id: str) -> Path:
-    """Returns the text file of an image.
-
-    Raises:
-        DataError: it would not lie in the folder, on this system or another.
-    """
+    """Returns the text file of an image; refuses one outside the folder, on any system."""
     relative = PurePosixPath(image_id)
     leaves = relative.is_absolute() or PureWindowsPath(image_id).anchor or "\\" in image_id
     if leaves or ".." in relative.parts or not relative.name:
@@ -157,11 +153,6 @@ def _path_of(folder: Path, image_id: str) -> Path:
 def _path_of_whole_name(folder: Path, image_id: str) -> Path:
     """Returns the text file of an image whose usual one is another's."""
     return _path_of(folder, image_id).with_name(f"{PurePosixPath(image_id).name}.txt")
-
-
-def _existing_path_of(folder: Path, image_id: str) -> Path:
-    usual, whole = _path_of(folder, image_id), _path_of_whole_name(folder, image_id)
-    return whole if whole.is_file() else usual
 
 
 def _image_of(path: Path) -> str:

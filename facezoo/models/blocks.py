@@ -1,7 +1,5 @@
 """Layers and blocks that several networks are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from math import ceil

@@ -1,7 +1,5 @@
 """Builds the trainer of a run: data, model, optimizer, schedule, hooks and validation."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Several trained models side by side: how well they find faces, how fast, and of what size."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -191,14 +189,10 @@ def _compared(names: Iterable[str]) -> list[str]:
 def _mark_other_sets(models: Sequence[dict[str, Any]], configs: Mapping[str, Config]) -> None:
     """Marks the models whose metrics are of another validation set than the first model's."""
     measured = [one for one in models if _compared(one)]
-    sets = [_validation_set(configs[one["name"]]) for one in measured]
+    found = [configs[one["name"]] for one in measured]
+    sets = [(one.get("data.root"), one.get("data.val.dataset")) for one in found]
     for row, one in zip(measured, sets, strict=True):
         row["on_first_set"] = one == sets[0]
-
-
-def _validation_set(config: Config) -> dict[str, Any]:
-    """Returns what fixes the photographs and the faces that a run is evaluated on."""
-    return {"root": config.get("data.root"), **config.get("data.val.dataset", {})}
 
 
 def _photographs(config: Config) -> list[NDArray[np.uint8]]:

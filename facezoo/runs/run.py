@@ -1,7 +1,5 @@
 """From a config to a trained model in a run folder."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Checks a config or a run before it starts, and finds all that is wrong at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path

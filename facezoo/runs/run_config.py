@@ -1,7 +1,5 @@
 """The config of a run: the one that was named, that of the run on resume, or that of a trial."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a run starts from: config, folder and checkpoint, found out before anything is written."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import os
@@ -246,7 +244,10 @@ def _run_folder(
     own = None if checkpoint is None else _run_of(checkpoint)
     if out is None:
         if checkpoint is None:
-            return _new_folder(name)
+            started = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+            taken = (f"{started}_{number}" for number in itertools.count(2))
+            folders = (RUNS / name / one for one in itertools.chain([started], taken))
+            return next(folder for folder in folders if not folder.exists())
         if own is None:
             raise ConfigError(
                 f"{checkpoint} is not in the {CHECKPOINTS} of a run folder; say with --out where "
@@ -289,12 +290,6 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:  # a file system without locks
             logger.debug("%s cannot be locked: %s", folder, error)
         yield
-
-
-def _new_folder(name: str) -> Path:
-    started = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    names = itertools.chain([started], (f"{started}_{number}" for number in itertools.count(2)))
-    return next(folder for one in names if not (folder := RUNS / name / one).exists())
 
 
 def _run_of(checkpoint: Path) -> Path | None:

@@ -1,7 +1,5 @@
 """Backgrounds of scenes. Nothing here is a face, though some of it resembles one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

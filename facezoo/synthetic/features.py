@@ -1,7 +1,5 @@
 """The features of a face: eyes, brows, nose, mouth, beard and glasses (units of ``look``)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from facezoo.synthetic.figures import (

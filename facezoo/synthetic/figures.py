@@ -6,8 +6,6 @@ its paths without painting it. Coordinates are continuous: the pixel in column i
 as in half-open boxes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Units: the face runs from y = -1 (hairline) to y = 1 (chin), x to the image's ri
 foreshortening and which of them the face hides follow from yaw and pitch.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

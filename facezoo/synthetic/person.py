@@ -4,8 +4,6 @@ Head and body are drawn in the units of the head (see ``look``); of a body the f
 the origin.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ Planning and painting draw from generators of their own, so that the truth of an
 without painting it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple

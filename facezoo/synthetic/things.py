@@ -3,8 +3,6 @@
 Each thing is drawn in units of its own, about from -1 to 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -11,8 +11,6 @@ Tensors are stored contiguous; loading copies them into the model's own memory l
 holds plain values and tensors only, so that it loads with ``weights_only=True``.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ A checkpoint is written under a temporary name, flushed to the disk and renamed.
 holds the sha256 of each of its files, so that a damaged one is told from a sound one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

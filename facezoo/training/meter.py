@@ -1,7 +1,5 @@
 """What a run measured since it last published: loss terms and times."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any

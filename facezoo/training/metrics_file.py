@@ -1,7 +1,5 @@
 """Reads and plots ``metrics.jsonl``, without torch, so that looking at runs is quick."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ steps and for 100,000. The trainer asks at the middle of each step: neither the 
 step has a factor of zero.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Sequence

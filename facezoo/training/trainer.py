@@ -5,8 +5,6 @@ function of (seed, index), so a run that starts again at step k sees what it wou
 Between two steps the state can be saved, and a run goes on from it exactly.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import time
@@ -83,11 +81,7 @@ class Trainer(TrainerBase):
             raise
 
     def _call_pending_hooks(self) -> None:
-        """Calls the pending hooks; one that fails, or is cut short, stays pending.
-
-        Raises:
-            RunInterrupted: a signal asked for it.
-        """
+        """Calls the pending hooks; one that fails, or is cut short, stays pending."""
         started = time.perf_counter()
         while self.pending:
             event, name = self.pending.pop(0)

@@ -8,8 +8,6 @@ statistics of batch norm: the mean over the ranks. A step fails by too little me
 that is not finite, whose batch is kept.
 """
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 import json

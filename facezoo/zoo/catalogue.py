@@ -49,10 +49,7 @@ def entry(name: str) -> ZooEntry:
 
     model = build_model(without_pretrained(load_config(name)))
     return ZooEntry(
-        name,
-        description(zoo_folder() / f"{name}.yaml"),
-        model_size(model),
-        default_weights(name),
+        name, description(zoo_folder() / f"{name}.yaml"), model_size(model), default_weights(name)
     )
 
 

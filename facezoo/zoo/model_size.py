@@ -1,7 +1,5 @@
 """How large a model is, by the two conventions that published tables follow."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator

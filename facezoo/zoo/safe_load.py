@@ -4,8 +4,6 @@ Safetensors files are read as they are. Files of torch are read with ``weights_o
 refuses everything but plain tensors and containers of them.
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path

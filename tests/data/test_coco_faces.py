@@ -125,18 +125,9 @@ def test_no_annotation_at_all(folder):
         ({**CONTENT, "images": ["a.jpg"]}, r"images\[0\]: the image has no id"),
         (without("annotations", 1, "bbox"), r"annotations\[1\]: bbox is None, not 4"),
         (without("images", 2, "file_name"), r"images\[2\]: the image has no file_name"),
-        (
-            changed("annotations", 3, image_id=99),
-            r"annotations\[3\]: .* of image 99, which is not",
-        ),
-        (
-            changed("annotations", 3, image_id=[1]),
-            r"annotations\[3\]: .* of image \[1\], which",
-        ),
-        (
-            changed("annotations", 2, bbox=[1, 2, float("nan"), 4]),
-            r"annotations\[2\]: bbox .*nan",
-        ),
+        (changed("annotations", 3, image_id=99), r"annotations\[3\]: .* of image 99, which is not"),
+        (changed("annotations", 3, image_id=[1]), r"annotations\[3\]: .* of image \[1\], which"),
+        (changed("annotations", 2, bbox=[1, 2, float("nan"), 4]), r"annotations\[2\]: bbox .*nan"),
         (changed("annotations", 2, bbox=[1, 2, 10**400, 4]), r"annotations\[2\]: bbox"),
         (changed("annotations", 2, bbox=[1, 2, 3]), r"annotations\[2\]: bbox .*not 4 finite"),
         (changed("annotations", 2, bbox="box"), r"annotations\[2\]: bbox is box"),

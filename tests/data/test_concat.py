@@ -70,13 +70,7 @@ def test_with_weights_the_small_one_repeats() -> None:
     assert ids(joined)[6:] == ["b/0"] * 3 + ["b/1"] * 3
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(1, 60), st.floats(0.05, 20)),
-        min_size=1,
-        max_size=5,
-    )
-)
+@given(st.lists(st.tuples(st.integers(1, 60), st.floats(0.05, 20)), min_size=1, max_size=5))
 def test_shares_are_as_the_weights_say_and_no_image_is_left_out(
     parts: list[tuple[int, float]],
 ) -> None:

@@ -72,11 +72,7 @@ def test_counts(folder: Path) -> None:
 
 
 def test_built_by_name_and_pickled(folder: Path) -> None:
-    node = {
-        "type": "YoloFaces",
-        "images": str(folder / "images"),
-        "labels": str(folder / "labels"),
-    }
+    node = {"type": "YoloFaces", "images": str(folder / "images"), "labels": str(folder / "labels")}
     dataset = pickle.loads(pickle.dumps(build(node, DATASETS)))  # noqa: S301
     assert isinstance(dataset, YoloFaces) and len(Subset(dataset, ["one.PNG"])[0].boxes) == 1
 

@@ -66,12 +66,7 @@ def test_line_ends_and_byte_order_mark_do_no_harm(tmp_path: Path, name: str, cha
         ("widerface", "1 2 3 4", "1 2 x 4", r"gt\.txt:3: 'x' is no finite number"),
         ("widerface", "b.png", "a.png", r"gt\.txt:4: the image a\.png is annotated a second time"),
         ("widerface", "b.png", "../b.png", r"gt\.txt:4: .* leads out of its folder"),
-        (
-            "widerface",
-            "a.png\n1\n",
-            "a.png\n9\n",
-            r"gt\.txt:2: .* says 9 faces, but 1 lines",
-        ),
+        ("widerface", "a.png\n1\n", "a.png\n9\n", r"gt\.txt:2: .* says 9 faces, but 1 lines"),
         ("retinaface", "1 2 3 4", "1 2", r"label\.txt:2: a face has 18 values where 20 or 19"),
         ("retinaface", "1 2 3 4", "1 2 3 4 5", r"label\.txt:2: a face has 21 values"),
         ("retinaface", "1 2 3 4", "1 2 nan 4", r"label\.txt:2: 'nan' is no finite number"),

@@ -92,10 +92,7 @@ def test_yolo_code_is_the_published_one() -> None:
     torch.testing.assert_close(decoded, torch.tensor([[expected]]))
 
 
-@given(
-    *[st.floats(-0.875, 0.875, width=16)] * 2,
-    *[st.floats(0.125, 3.75, width=16)] * 2,
-)
+@given(*[st.floats(-0.875, 0.875, width=16)] * 2, *[st.floats(0.125, 3.75, width=16)] * 2)
 def test_box_in_reach_survives_yolos_code(dx: float, dy: float, rw: float, rh: float) -> None:
     grid = Grid(torch.tensor([[20.0, 36, 24, 16]]), torch.tensor([8.0]), (1,))
     x, y, w, h = 20 + 8 * dx, 36 + 8 * dy, 24 * rw, 16 * rh

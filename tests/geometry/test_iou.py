@@ -6,12 +6,7 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facezoo.geometry.boxes import (
-    aligned_ciou,
-    aligned_diou,
-    aligned_giou,
-    aligned_iou,
-)
+from facezoo.geometry.boxes import aligned_ciou, aligned_diou, aligned_giou, aligned_iou
 
 coordinate = st.integers(-50, 300)
 side = st.integers(1, 200)
@@ -41,12 +36,7 @@ def overlap_of(a: tuple[float, ...], b: tuple[float, ...]) -> dict[str, float]:
     shape = 4 / math.pi**2 * (angles[1] - angles[0]) ** 2
     alpha = shape / (1 - iou + shape) if shape else 0.0
     ciou = diou - alpha * shape
-    return {
-        "aligned_iou": iou,
-        "aligned_giou": giou,
-        "aligned_diou": diou,
-        "aligned_ciou": ciou,
-    }
+    return {"aligned_iou": iou, "aligned_giou": giou, "aligned_diou": diou, "aligned_ciou": ciou}
 
 
 @given(st.lists(st.tuples(box, box), min_size=1, max_size=8))

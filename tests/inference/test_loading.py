@@ -126,11 +126,7 @@ def test_weights_of_another_architecture(run: Path) -> None:
     ],
 )
 def test_bad_names(
-    source: str,
-    weights: str | None,
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    source: str, weights: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ConfigError, CheckpointError)) as error:

@@ -153,9 +153,7 @@ def wing_of_landmarks(raw: RawOutputs, targets: Targets, b: int, n: int, face: i
     return total
 
 
-def test_the_target_of_the_objectness_has_no_gradient(
-    targets_of: Callable[..., Targets],
-) -> None:
+def test_the_target_of_the_objectness_has_no_gradient(targets_of: Callable[..., Targets]) -> None:
     head, targets = yolo(), targets_of(2, 8, 96)
     term = head.loss(head(features()), targets)["quality"]
     term.total.backward()

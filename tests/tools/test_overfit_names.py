@@ -44,10 +44,7 @@ def test_a_file_gives_its_stem_to_the_run(overfit: ModuleType, tmp_path: Path) -
     [["a/tiny.yaml", "b/tiny.yaml"], ["yoloface_n05", "mine/yoloface_n05.yml"], ["x", "x"]],
 )
 def test_two_models_of_one_name_are_refused(
-    models: list[str],
-    overfit: ModuleType,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    models: list[str], overfit: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         overfit.main(["--root", str(tmp_path), "--out", str(tmp_path / "out"), *models])

@@ -4,8 +4,6 @@ A data set's annotation is opened by its root (``open_annotation_files``) or by 
 format (``FORMATS``). To add a format, write a subclass of ``AnnotationFile`` and list it here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """COCO's json with faces as one category, landmarks as keypoints, and attributes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

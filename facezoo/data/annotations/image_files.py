@@ -1,7 +1,5 @@
 """Image files without their pixels: which there are, and how large they are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """RetinaFace's ``label.txt``: a line of box and five landmarks with a flag each for each face."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -41,10 +39,7 @@ class RetinaFaceText(TextFile):
 
     @classmethod
     def read(
-        cls,
-        path: Path,
-        images: Path | None = None,
-        advice: str = "name a label.txt of RetinaFace",
+        cls, path: Path, images: Path | None = None, advice: str = "name a label.txt of RetinaFace"
     ) -> Self:
         """Reads a file; ``advice`` ends the sentence where it is missing."""
         found = ReadLines(path, read_lines(path, advice))

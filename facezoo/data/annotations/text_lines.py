@@ -1,7 +1,5 @@
 """Annotation in lines of text: which of them are rows of numbers, and what is wrong with others."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence

@@ -4,8 +4,6 @@ An image begins at a line that is its name and ends before the next one, whateve
 faces says, so that a wrong line spoils nothing but itself.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

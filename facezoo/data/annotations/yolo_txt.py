@@ -1,7 +1,5 @@
 """YOLO's folder of labels: a text file of boxes per image, and YOLO5Face's form with landmarks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """Data sets of photographs in a folder: any annotation, a json of COCO, labels of YOLO."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -63,8 +61,8 @@ class AnnotatedImages(FaceDataset):
 
     def sample(self, index: int, read: ReadImage) -> Sample:
         """Returns image ``index`` with its faces; only here the image is read, by ``read``."""
-        rows = self._rows(index)
-        all_of = self.annotations
+        all_of, number = self.annotations, self.checked(index)
+        rows = slice(*all_of.starts[number : number + 2].tolist())
         keep = self._usable[rows]
         path = self.folder / self.image_id(index)
         return Sample(
@@ -85,10 +83,6 @@ class AnnotatedImages(FaceDataset):
     def image_id(self, index: int) -> str:
         """Returns the path of image ``index`` within the folder of the images."""
         return self.annotations.names[self.checked(index)]
-
-    def _rows(self, index: int) -> slice:
-        number = self.checked(index)
-        return slice(*self.annotations.starts[number : number + 2].tolist())
 
 
 @DATASETS.register

@@ -1,7 +1,5 @@
 """``Concat``: several data sets as one. ``Subset``: some images of another data set."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

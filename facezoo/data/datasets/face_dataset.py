@@ -1,7 +1,5 @@
 """What every data set is: photographs by index, each with its annotated faces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from operator import index as as_index
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``SyntheticFaces``: the data set that needs no download and no file."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from facezoo.data.datasets.face_dataset import FaceDataset
@@ -9,13 +7,7 @@ from facezoo.errors import ConfigError
 from facezoo.registry import DATASETS
 from facezoo.structures import NUM_LANDMARKS, Sample, Truth
 from facezoo.synthetic.figures import Dice, Figure
-from facezoo.synthetic.scene import (
-    LARGEST_SHARE,
-    Space,
-    annotate,
-    paint_scene,
-    plan_scene,
-)
+from facezoo.synthetic.scene import LARGEST_SHARE, Space, annotate, paint_scene, plan_scene
 
 
 @DATASETS.register

@@ -1,7 +1,5 @@
 """``WiderFace``: the official layout of WIDER FACE, and RetinaFace's landmarks for it."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -59,10 +57,7 @@ class WiderFace(AnnotatedImages):
     """
 
     def __init__(
-        self,
-        root: Path,
-        split: Literal["train", "val"] = "train",
-        landmarks: Path | None = None,
+        self, root: Path, split: Literal["train", "val"] = "train", landmarks: Path | None = None
     ) -> None:
         root = Path(root)
         folder = root / f"WIDER_{split}" / "images"

@@ -5,8 +5,6 @@ own and then renamed: a process that is killed leaves no half of a photograph un
 others look for, and no lock is needed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -4,8 +4,6 @@ A worker makes a whole batch from its number alone, so that the batches do not d
 workers there are, nor on which of them served what.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import os
@@ -218,9 +216,7 @@ Begun = TypeVar("Begun")
 
 
 def prefetched(
-    stream: Iterator[Batch],
-    device: torch.device,
-    change: Callable[[Batch], Batch] | None = None,
+    stream: Iterator[Batch], device: torch.device, change: Callable[[Batch], Batch] | None = None
 ) -> Iterator[Batch]:
     """Gives the batches of a stream on a device; ``maps`` stay on the CPU.
 

@@ -4,8 +4,6 @@ A *position* counts the samples that a run has taken, from 0, over all epochs. N
 state that matters, so that a run may go on at any position and any worker or process may serve it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar

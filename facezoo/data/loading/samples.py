@@ -1,7 +1,5 @@
 """One sample at a position of a plan, read and transformed, and samples as a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The adapter for albumentations: any of its transforms by its own name."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import random
@@ -188,11 +186,7 @@ def _names() -> tuple[str, ...]:
 
 
 def _make(name: str, given: dict[str, Any]) -> Any:
-    """Returns the library's transform.
-
-    Raises:
-        ConfigError: with a sentence for each thing that is wrong, which begins with the argument.
-    """
+    """Returns the library's transform; an error has a sentence for each wrong argument."""
     if name not in _names():
         near = did_you_mean(name, _names())
         raise ConfigError(

@@ -1,7 +1,5 @@
 """What is done to a whole batch on its device: the mirror image, colours and sharpness."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

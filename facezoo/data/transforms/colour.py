@@ -6,8 +6,6 @@ together are one 3 x 3 matrix and one offset (P. Haeberli, "Matrix Operations fo
 is the same in every channel. Nothing is clipped in between.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import cv2

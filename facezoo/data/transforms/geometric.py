@@ -1,7 +1,5 @@
 """``Flip``, ``Letterbox`` and ``SquareCrop``: mirrored, whole in a square, or a square of it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import cv2
@@ -81,10 +79,7 @@ class Letterbox(Transform):
     """
 
     def __init__(
-        self,
-        size: int,
-        value: tuple[int, int, int] = MEAN_COLOUR,
-        centred: bool = False,
+        self, size: int, value: tuple[int, int, int] = MEAN_COLOUR, centred: bool = False
     ) -> None:
         check_canvas(size, value, "Letterbox")
         self.size = size

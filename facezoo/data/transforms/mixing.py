@@ -1,7 +1,5 @@
 """``Mosaic`` and ``MixUp``: several photographs in one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

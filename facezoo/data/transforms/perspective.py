@@ -1,7 +1,5 @@
 """``RandomPerspective``: a photograph turned, scaled, sheared and tilted at random."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import cv2

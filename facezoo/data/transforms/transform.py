@@ -5,8 +5,6 @@ This holds for boxes, landmarks and maps alike, so that scaling by s multiplies 
 a mirror of width W sends x to W - x.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Finds what is wrong with boxes and landmarks, all faces of a file at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

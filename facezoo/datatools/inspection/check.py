@@ -1,7 +1,5 @@
 """Checks the annotation files of a data set and their images: what can be wrong with them."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +14,7 @@ from numpy.typing import NDArray
 from facezoo.data.annotations.annotation_file import AnnotationFile, Finding
 from facezoo.data.annotations.image_files import pictures_in
 from facezoo.datatools.inspection.box_checks import check_faces
-from facezoo.datatools.inspection.image_checks import (
-    ImageFile,
-    find_copies,
-    look_at,
-)
+from facezoo.datatools.inspection.image_checks import ImageFile, find_copies, look_at
 from facezoo.writing import tracked
 
 

@@ -1,7 +1,5 @@
 """Looks at image files: whether they can be read, their size, and which of them are the same."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence

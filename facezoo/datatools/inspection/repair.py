@@ -1,7 +1,5 @@
 """Writes annotations without what was found wrong with them, and a list of what changed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,13 +54,8 @@ def copies_of(files: Sequence[AnnotationFile], root: Path, out: Path) -> list[Pa
 
 
 def _repaired(inspection: Inspection) -> tuple[Repair, list[str]]:
-    """Returns what is left of an annotation file after an inspection, and the changes.
-
-    An image of which no face is left is removed too: with none it would teach that there is none.
-
-    Raises:
-        DataError: no image is left.
-    """
+    """Returns what is left of an annotation file after an inspection, and the changes."""
+    # An image of which no face is left goes too: with none it would teach that there is none.
     file = inspection.file
     by_change: dict[Change, list[Finding]] = {change: [] for change in Change}
     for finding in inspection.findings:

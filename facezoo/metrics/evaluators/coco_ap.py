@@ -1,7 +1,5 @@
 """Average precision by the rule of COCO (Lin et al., ECCV 2014), as pycocotools computes it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging
@@ -63,7 +61,11 @@ class CocoAP(Evaluator):
                 len(found),
             )
         precision, recall = self._evaluate(
-            [row for i, faces in enumerate(found) for row in _detections(i, faces)],
+            [
+                {**box, "score": score}
+                for i, faces in enumerate(found)
+                for box, score in zip(_boxes(i, faces.boxes), faces.scores.tolist(), strict=True)
+            ],
             [row for i, faces in enumerate(truth.values()) for row in _annotations(i, faces)],
             len(found),
         )
@@ -166,13 +168,6 @@ def _annotations(image: int, annotated: Truth) -> list[dict[str, Any]]:
     return [
         {**box, "iscrowd": int(is_crowd)}
         for box, is_crowd in zip(_boxes(image, annotated.boxes), crowd.tolist(), strict=True)
-    ]
-
-
-def _detections(image: int, faces: Faces) -> list[dict[str, Any]]:
-    return [
-        {**box, "score": score}
-        for box, score in zip(_boxes(image, faces.boxes), faces.scores.tolist(), strict=True)
     ]
 
 

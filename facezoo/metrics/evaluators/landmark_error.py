@@ -1,7 +1,5 @@
 """How far predicted landmarks lie from annotated ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What one matching of a set tells: operating point, recall by size, calibration, duplicates."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import pairwise

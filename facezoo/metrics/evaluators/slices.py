@@ -1,7 +1,5 @@
 """Recall and average precision by what makes a face hard: height, blur, pose, occlusion ..."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

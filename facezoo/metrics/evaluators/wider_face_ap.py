@@ -5,8 +5,6 @@ the threshold and how many faces they found. Over a set these are plain counts o
 one sort and two searches give all thresholds at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +17,7 @@ from facezoo.errors import DataError
 from facezoo.metrics.bootstrap import Tally, ThresholdTally
 from facezoo.metrics.evaluator import NO_FACES, Curve, Evaluator, Result
 from facezoo.metrics.matching import joined, most_overlapped
-from facezoo.metrics.official_truth import (
-    OfficialTruth,
-    check_official_truth,
-    read_official_truth,
-)
+from facezoo.metrics.official_truth import OfficialTruth, check_official_truth, read_official_truth
 from facezoo.registry import EVALUATORS
 from facezoo.structures import Faces, Truth
 
@@ -103,7 +97,8 @@ class WiderFaceAP(Evaluator):
             boxes = {image_id: annotated.boxes for image_id, annotated in truth.items()}
             return boxes, {
                 f"widerface_by_size/{subset}": [
-                    _counted_by_size(annotated, height) for annotated in truth.values()
+                    ~one.ignore & (one.boxes[:, 3] - one.boxes[:, 1] >= height)
+                    for one in truth.values()
                 ]
                 for subset, height in LEAST_HEIGHT.items()
             }
@@ -139,10 +134,6 @@ class _Proposals:
     scores: NDArray[np.float64]  # normalised
     face: NDArray[np.intp]  # that each lies on, -1 for none
     images: NDArray[np.intp]
-
-
-def _counted_by_size(annotated: Truth, height: float) -> NDArray[np.bool_]:
-    return ~annotated.ignore & (annotated.boxes[:, 3] - annotated.boxes[:, 1] >= height)
 
 
 def _propose(

@@ -5,8 +5,6 @@ prior has one face at most: of those that match it the best by the rule's own me
 one of the lower index.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """Assignment by a threshold of its own for each face."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -73,18 +71,10 @@ class ATSS(Assigner):
         return torch.cat(priors, dim=-1), torch.cat(exist, dim=-1)
 
     def _nearest_cells(self, x: Tensor, y: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the ``top_k`` cells nearest to each centre, and which of them exist.
+        """Returns row x W + column of the ``top_k`` cells nearest to each centre, and which exist.
 
         The cell in the p-th nearest column and the q-th nearest row has at least p q - 1 cells
         no farther than itself, so only cells with p q <= top_k come into question: 23 for 9.
-
-        Args:
-            x: W, the columns.
-            y: H, the rows.
-            centre: B x G x 2.
-
-        Returns:
-            B x G x top_k: row x W + column, 0 where the level has fewer cells, and bool.
         """
         dx, column = _nearest(x, centre[..., 0], self.top_k)
         dy, row = _nearest(y, centre[..., 1], self.top_k)

@@ -11,8 +11,6 @@ however many faces there are. A compiled graph takes all faces as one chunk: Ind
 table of all pairs of face and prior for TaskAligned, for SimOTA two of float32 and two of bool.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

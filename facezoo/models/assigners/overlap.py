@@ -16,8 +16,6 @@ many faces there are; larger ones are slower too. A compiled graph takes all fac
 holds no such table, since the product is fused into the search for its maximum.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -131,13 +129,8 @@ def _summed_products(width: Tensor, height: Tensor) -> Tensor:
 
 
 def _holds_centre(level: Level, boxes: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns, as 0 or 1, whose columns B x G x A x W and rows B x G x A x H hold a face's centre.
-
-    Args:
-        level: the priors.
-        boxes: B x G x 4.
-        fits: B x G x A; sizes of priors that do not fit a face hold nothing.
-    """
+    """Returns, as 0 or 1, which columns B x G x A x W and rows B x G x A x H hold a centre."""
+    # Sizes of priors that do not fit a face (B x G x A) hold nothing.
     x, y = ((boxes[..., :2] + boxes[..., 2:]) / 2)[..., None, None].unbind(dim=2)
     columns = (x > level.x1) & (x < level.x2) & fits[..., None]
     rows = (y > level.y1) & (y < level.y2)

@@ -1,7 +1,5 @@
 """Assignment by the shape of an anchor, at the cells around a face's centre."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Assignment by the least cost, to as many priors as predict the face well already."""
 
-from __future__ import annotations
-
 import math
 
 import torch

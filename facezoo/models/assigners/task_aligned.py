@@ -1,7 +1,5 @@
 """Assignment by how well the score and the box of a prediction agree with a face."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The base classes of backbones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn

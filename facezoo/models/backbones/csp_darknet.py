@@ -1,7 +1,5 @@
 """CSPDarknet, the backbone of YOLOv5, YOLOv8 and YOLO5Face."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Literal

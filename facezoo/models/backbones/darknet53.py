@@ -1,7 +1,5 @@
 """Darknet-53, the backbone of YOLOv3."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Iterator
 

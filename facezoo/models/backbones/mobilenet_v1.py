@@ -1,7 +1,5 @@
 """MobileNetV1 as RetinaFace's small detector uses it."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from facezoo.errors import ConfigError

@@ -1,7 +1,5 @@
 """ShuffleNetV2 as the small YOLO5Face and YOLOv8-face networks have it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import torch

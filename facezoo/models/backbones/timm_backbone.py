@@ -1,7 +1,5 @@
 """Every network of timm that gives features, by one class."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ what a head predicts, *encoded* relative to its priors; *decoded* is in pixels. 
 *positive* if the assigner gave it a face.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """RetinaFace's head: class, box and landmarks from a context module and 1 x 1 convolutions."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from facezoo.geometry.priors import AnchorGrid, LandmarkCodec, Sides, SSDBoxCodec

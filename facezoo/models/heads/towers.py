@@ -1,7 +1,5 @@
 """Towers: the layers that predict the numbers of every prior from the features of its level."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """YOLO's head without anchors: decoupled towers, boxes as distributions of distances."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

@@ -1,7 +1,5 @@
 """YOLO's head with anchors: objectness, class, box and landmarks of every anchor of every cell."""
 
-from __future__ import annotations
-
 import numpy as np
 from torch import nn
 

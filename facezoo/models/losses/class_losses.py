@@ -6,8 +6,6 @@ nothing of anchors: it gives one number per prior, zero where it selects nothing
 weight; the head sums and normalises. All arithmetic is float32, autocast or not.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

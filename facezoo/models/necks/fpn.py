@@ -1,7 +1,5 @@
 """The base class of necks, and RetinaFace's: the feature pyramid and the context after it."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

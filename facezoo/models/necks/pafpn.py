@@ -1,7 +1,5 @@
 """The path aggregation pyramid: down from the coarse features and up again from the fine ones."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

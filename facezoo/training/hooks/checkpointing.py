@@ -1,7 +1,5 @@
 """Saves the run: every so often, at its end, and whenever a metric is the best so far."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Measures the model on the validation set while it trains, and ends a run that stays as it is."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass

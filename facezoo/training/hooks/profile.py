@@ -1,7 +1,5 @@
 """Where the time of a few steps goes."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Metrics and pictures for TensorBoard, Weights & Biases and MLflow."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 import time

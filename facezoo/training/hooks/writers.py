@@ -1,7 +1,5 @@
 """What every run writes of its metrics: lines for who watches, JSON, and a table at the end."""
 
-from __future__ import annotations
-
 import csv
 import json
 import logging
@@ -168,11 +166,7 @@ class JSONL(Hook):
 
 
 def _append(path: Path, text: str) -> None:
-    """Adds text to a file, all of it or nothing.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Adds text to a file, all of it or nothing."""
     with path.open("ab", buffering=0) as file:
         size, data = file.tell(), text.encode()
         try:

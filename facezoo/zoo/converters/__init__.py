@@ -1,7 +1,5 @@
 """Public checkpoints under facezoo's names: one module per family, a mapping and nothing more."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path

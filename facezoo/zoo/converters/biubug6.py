@@ -1,7 +1,5 @@
 """Pytorch_Retinaface by biubug6: RetinaFace with MobileNetV1 x 0.25 and with ResNet-50."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Their files hold a pickled network, which is not read; its tensors alone are:
 ``torch.save(model.state_dict(), FILE)``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,7 +113,8 @@ def convert(tensors: Mapping[str, Tensor], source: Path) -> Converted:
             renamed |= _split(name.removeprefix(f"{head}.m."), value)
         elif name not in (f"{head}.anchors", f"{head}.anchor_grid"):
             renamed[_rename(name, places)] = value
-    anchors = _anchors(tensors[f"{head}.anchors"])
+    pixels = tensors[f"{head}.anchors"].double() * torch.tensor(STRIDES).view(-1, 1, 1)
+    anchors = dict(zip(STRIDES, pixels.tolist(), strict=True))
     return Converted(renamed, models[channels], (f"model.head.anchors={anchors}",), 0)
 
 
@@ -137,9 +136,3 @@ def _split(name: str, value: Tensor) -> dict[str, Tensor]:
     return {
         f"head.{tower}.{name}": outputs[:, kind].flatten(0, 1) for tower, kind in TOWERS.items()
     }
-
-
-def _anchors(cells: Tensor) -> dict[int, list[list[float]]]:
-    """Returns width and height of each level's anchors in pixels."""
-    pixels = cells.double() * torch.tensor(STRIDES).view(-1, 1, 1)
-    return dict(zip(STRIDES, pixels.tolist(), strict=True))

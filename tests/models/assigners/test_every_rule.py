@@ -3,15 +3,7 @@ from itertools import product
 import pytest
 import torch
 
-from facezoo.models.assigners import (
-    ATSS,
-    Assigner,
-    MaxIoU,
-    RatioRule,
-    SimOTA,
-    TaskAligned,
-    overlap,
-)
+from facezoo.models.assigners import ATSS, Assigner, MaxIoU, RatioRule, SimOTA, TaskAligned, overlap
 from facezoo.models.assigners import best_priors as search
 from facezoo.models.assigners.assigner import best_face_per_prior, gather_faces
 from facezoo.structures import Grid

@@ -48,10 +48,7 @@ def ohem_by_loop(logits, labels, ratio: float, least: int) -> list[list[float]]:
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.integers(0, 2**31),
-    st.sampled_from([0.0, 1.0, 2.5, 7.0]),
-    st.integers(0, 30),
-    st.booleans(),
+    st.integers(0, 2**31), st.sampled_from([0.0, 1.0, 2.5, 7.0]), st.integers(0, 30), st.booleans()
 )
 def test_ohem_equals_a_loop(seed: int, ratio: float, least: int, ties: bool) -> None:
     logits, labels = batch(seed)
@@ -86,10 +83,7 @@ def test_ohem_refuses_several_classes() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**31),
-    st.integers(1, 3),
-    st.floats(0, 1),
-    st.sampled_from([0.0, 1.0, 1.5, 2.0]),
+    st.integers(0, 2**31), st.integers(1, 3), st.floats(0, 1), st.sampled_from([0.0, 1.0, 1.5, 2.0])
 )
 def test_focal_equals_a_loop(seed: int, classes: int, alpha: float, gamma: float) -> None:
     logits, labels = batch(seed, images=2, count=8, classes=classes)
@@ -118,10 +112,7 @@ def test_focal_equals_fvcore() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**31),
-    st.integers(1, 3),
-    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
-    st.booleans(),
+    st.integers(0, 2**31), st.integers(1, 3), st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.booleans()
 )
 def test_bce_and_quality_focal_equal_a_loop(
     seed: int, classes: int, beta: float, soft: bool

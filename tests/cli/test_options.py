@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import typing
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,11 @@ SPLIT = "facezoo.datatools.split:split_images"
     ],
 )
 def test_a_parameter_is_that_of_the_function(path: str, function, names: tuple[str, ...]) -> None:
-    signature = inspect.signature(function)
+    signature, hints = inspect.signature(function), typing.get_type_hints(function)
     for name in names:
         read, real = read_parameter(path, name), signature.parameters[name]
         default = REQUIRED if real.default is inspect.Parameter.empty else real.default
-        assert (read.hint, read.default) == (real.annotation.replace('"', "'"), default)
+        assert (eval(read.hint, function.__globals__), read.default) == (hints[name], default)
         assert read.help, name
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from rich.logging import RichHandler
 
+from facezoo import distributed
 from facezoo.writing import terminal
 
 logger = logging.getLogger(__name__)
@@ -103,10 +104,12 @@ class Signals:
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: object, *_: object) -> None:
         """Gives the signals back to whoever had them."""
+        # torchrun ends every rank once one fails, and this one has to say why first.
+        ends = failure is not None and distributed.share().world_size > 1
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ends and number == signal.SIGTERM else handler)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
